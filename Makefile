@@ -1,0 +1,57 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+DAGSTER_HOME ?= $(CURDIR)/.data/dagster_home
+export DAGSTER_HOME
+# "make dev" shows the state of the demo at the demo's clock, unless the caller sets one or removes the file.
+DEMO_NOW := $(wildcard .data/demo_now)
+
+.PHONY: help setup demo dev test check lint types bench drift-audit lock clean home
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: .venv/.ready ## make .venv with the locked dependencies, and nothing else
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+home: .venv/.ready
+	@mkdir -p $(DAGSTER_HOME) && ln -sf $(CURDIR)/dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+
+demo: home ## a year of a small company's CRM, converted, adjusted, audited (embedded, no account)
+	$(BIN)/python -m conversions_assets.demo
+
+dev: home ## open the Dagster UI on http://127.0.0.1:3000
+	$(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))}) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
+
+test: .venv/.ready ## run the tests
+	$(BIN)/python -m pytest
+
+check: lint types ## ruff, mypy --strict, and do all definitions load
+	$(BIN)/dg check defs
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.ready
+	$(BIN)/mypy
+
+bench: .venv/.ready ## speed and memory as ratios: benchmarks/backfill.py
+	$(BIN)/python benchmarks/backfill.py
+
+drift-audit: home ## compare the frozen days of all conversions with the CRM (weekly job, here by hand)
+	$(BIN)/dg launch --job drift_audit
+
+lock: .venv/.ready ## pin the newest dependencies that fit and are two weeks old into requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --exclude-newer $$(date -u -d '14 days ago' +%F) --extra dev --python-version 3.11 --no-header --output-file requirements.lock pyproject.toml requirements.in
+
+clean: ## remove .venv and the caches; .data stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

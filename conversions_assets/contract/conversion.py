@@ -1,0 +1,98 @@
+"""A conversion as its folder describes it: what the stations receive. No Dagster, no warehouse."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+from conversions_assets.contract.query import Query
+from conversions_assets.project import Project
+from conversions_assets.warehouse.base import Table
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
+RESERVED_ENDINGS = ("_changes", "_drift", "_quarantine", "_models")
+RESERVED_DATASETS = ("conversions", "predicted", "adjusted")
+MAX_WINDOW_DAYS = 365
+
+Dedup = Literal["earliest", "latest"]
+
+
+@dataclass(frozen=True)
+class Days:
+    """A range of local days, both ends in."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.first > self.last:
+            raise ValueError(f"the range of days ends ({self.last}) before it begins ({self.first})")
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+
+    def all(self) -> list[date]:
+        """Each day, oldest first."""
+        return [self.first + timedelta(days=n) for n in range(len(self))]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One conversion: its SQL and its settings.
+
+    Attributes:
+        window_days: W of R14; 0: each day is published once and then frozen.
+        dedup: which `created` wins among rows of one id (R5).
+    """
+
+    name: str
+    query: Query
+    start_date: date
+    window_days: int
+    dedup: Dedup
+    project: Project
+
+    @property
+    def stored(self) -> Table:
+        return Table("conversions", self.name)
+
+    @property
+    def quarantine(self) -> Table:
+        return Table("conversions", f"{self.name}_quarantine")
+
+    @property
+    def covered(self) -> Table:
+        # An underscore in front: no conversion can have this name (R32).
+        return Table("conversions", f"_{self.name}_days")
+
+    @property
+    def published(self) -> Table:
+        return Table("adjusted", self.name)
+
+    @property
+    def ledger(self) -> Table:
+        return Table("adjusted", f"{self.name}_changes")
+
+    @property
+    def drift(self) -> Table:
+        return Table("adjusted", f"{self.name}_drift")
+
+    @property
+    def published_days(self) -> Table:
+        return Table("adjusted", f"_{self.name}_days")
+
+
+def check_name(name: str) -> str | None:
+    """What is wrong with a conversion's name (R32); None if nothing is."""
+    if not NAME.fullmatch(name):
+        return f"the folder name '{name}' is no conversion name: lower-case letters, digits and _, a letter first, at most 51 characters"
+    for ending in RESERVED_ENDINGS:
+        if name.endswith(ending):
+            return f"the folder name '{name}' ends in {ending}, which names tables of other conversions: choose another name"
+    return None

@@ -1,0 +1,91 @@
+-- R2, R5-R10: what the user's query returned, normalised, judged and without duplicates, in one pass.
+-- Reads `user_query` (all contract columns, absent ones as NULL). Leaves two temporary tables:
+--   staged    every row with its verdict: `refusal` is NULL for accepted rows, and these are one per id and day
+--   repeated  ids that had more than one row in a day
+
+CREATE OR REPLACE TEMP TABLE staged AS
+WITH cleaned AS (
+  SELECT
+    trimmed(id) AS id,
+    REGEXP_REPLACE(trimmed(client_id), r'^(GA1\.\d+(-\d+)?\.|FPID2\.2\.)', '') AS client_id,
+    created,
+    CAST(value AS FLOAT64) AS value,
+    COALESCE(NULLIF(UPPER(TRIM(currency)), ''), @project_currency) AS currency,
+    is_qualified,
+    clean_params(params) AS params,
+    user_id
+  FROM user_query
+)
+SELECT
+  id,
+  -- R8: compared after the prefix is gone
+  IF(client_id IN ('', 'null', 'undefined', '(not set)', '0'), NULL, client_id) AS client_id,
+  created,
+  value,
+  currency,
+  is_qualified,
+  sorted_params(params) AS params,
+  user_id,
+  DATE(created, @time_zone) AS day,
+  CASE
+    WHEN id IS NULL OR id = '' THEN 'R7: the id is empty'
+    WHEN CHAR_LENGTH(id) > @max_id_length THEN 'R7: the id is longer than 64 characters'
+    WHEN IS_NAN(value) OR IS_INF(value) THEN 'R6: the value is not a finite number'
+    WHEN NOT currency IN UNNEST(@currencies) THEN 'R6: the currency is no ISO 4217 code'
+    WHEN created > @latest_created THEN 'R6: created lies in the future of the run'
+  END AS refusal
+FROM cleaned;
+
+CREATE OR REPLACE TEMP TABLE repeated AS
+SELECT
+  s.day,
+  s.id,
+  COUNT(*) AS row_count,
+  COUNT(DISTINCT TO_JSON_STRING(STRUCT(
+    s.client_id AS client_id, s.created AS created, s.value AS value, s.currency AS currency,
+    s.is_qualified AS is_qualified, s.params AS params, s.user_id AS user_id
+  ))) AS version_count
+FROM staged AS s
+JOIN (
+  SELECT day, id FROM staged WHERE refusal IS NULL GROUP BY day, id HAVING COUNT(*) > 1
+) AS r ON r.day = s.day AND r.id = s.id
+WHERE s.refusal IS NULL
+GROUP BY s.day, s.id;
+
+-- R5: of rows that differ the earliest (or latest) `created` wins; ties: TRUE before NULL before FALSE in is_qualified, then
+-- more non-NULL columns, then the smallest canonical JSON. Never row order.
+CREATE OR REPLACE TEMP TABLE winners AS
+SELECT id, client_id, created, value, currency, is_qualified, params, user_id, day, refusal
+FROM (
+  SELECT
+    s.*,
+    ROW_NUMBER() OVER (
+      PARTITION BY s.day, s.id
+      ORDER BY
+        IF(@latest_wins, -1, 1) * UNIX_MICROS(s.created),
+        CASE WHEN s.is_qualified THEN 0 WHEN s.is_qualified IS NULL THEN 1 ELSE 2 END,
+        IF(s.client_id IS NULL, 1, 0) + IF(s.value IS NULL, 1, 0) + IF(s.is_qualified IS NULL, 1, 0)
+          + IF(s.params IS NULL, 1, 0) + IF(s.user_id IS NULL, 1, 0),
+        TO_JSON_STRING(STRUCT(
+          s.client_id AS client_id,
+          FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', s.created) AS created,
+          s.currency AS currency,
+          s.id AS id,
+          s.is_qualified AS is_qualified,
+          s.params AS params,
+          s.user_id AS user_id,
+          s.value AS value
+        ))
+    ) AS place
+  FROM staged AS s
+  JOIN repeated AS r ON r.day = s.day AND r.id = s.id
+  WHERE s.refusal IS NULL
+)
+WHERE place = 1;
+
+DELETE FROM staged
+WHERE refusal IS NULL
+  AND EXISTS (SELECT 1 FROM repeated AS r WHERE r.day = staged.day AND r.id = staged.id);
+
+INSERT INTO staged (id, client_id, created, value, currency, is_qualified, params, user_id, day, refusal)
+SELECT id, client_id, created, value, currency, is_qualified, params, user_id, day, refusal FROM winners;

@@ -1,0 +1,228 @@
+"""A user's query around its days: bound (R2), described, wrapped, and brought into `staged` by rows.sql."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+from conversions_assets.contract.columns import COLUMNS, CURRENCIES, MAX_ID_LENGTH
+from conversions_assets.contract.conversion import Conversion, Days
+from conversions_assets.contract.query import Query, QueryError, point_at
+from conversions_assets.contract.shape import at_column, check_names, check_types
+from conversions_assets.project import Clock, Project
+from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError
+from conversions_assets.warehouse.script import bind
+
+logger = logging.getLogger(__name__)
+
+ROWS = Path(__file__).with_name("rows.sql")
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a conversion knows of itself.
+
+    Attributes:
+        id: the orchestrator's run id.
+        clock: its now.
+        local_date: r of the semantics, the local date in the project's zone.
+        crm_load_id: the newest load among the raw tables; None if nothing tells it.
+    """
+
+    id: str
+    clock: Clock
+    local_date: date
+    crm_load_id: str | None
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows of a query are wanted.
+
+    Attributes:
+        days: the local days the query is asked for.
+        open_ended: also rows after these days (for a query that does not cut them itself).
+        ids: a table with the only ids of interest; None: all.
+    """
+
+    days: Days
+    open_ended: bool = False
+    ids: Table | None = None
+
+
+def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run) -> int:
+    """Run the user's query once and leave `staged` and `repeated` in the session. Returns how many rows were not wanted (R2).
+
+    Raises:
+        QueryError: the result breaks the contract as a whole: a column, a type, a NULL in `created`, or the engine refuses it.
+    """
+    tree = _with_clock(conversion.query.tree, run.now)
+    params = {"start_date": wanted.days.first - ONE_DAY, "end_date": wanted.days.last + ONE_DAY}
+    user_query = Statement(tree, {name: params[name] for name in conversion.query.parameters})
+    present = describe(warehouse, conversion.query, user_query)
+    latest = run.now + timedelta(minutes=conversion.project.thresholds.future_tolerance_minutes)
+    instants = _instants(conversion.project, wanted.days) | {"latest_created": latest}
+    wrapped = _wrap(tree, present, _cut(conversion.query, wanted), wanted.ids)
+    statements = bind(
+        ROWS,
+        {"user_query": wrapped},
+        dict(user_query.params)
+        | instants
+        | {
+            "project_currency": conversion.project.currency,
+            "time_zone": conversion.project.timezone,
+            "currencies": CURRENCIES,
+            "max_id_length": MAX_ID_LENGTH,
+            "latest_wins": conversion.dedup == "latest",
+        },
+    )
+    try:
+        warehouse.execute(statements)
+    except WarehouseError as error:
+        raise _located(conversion.query, error) from error
+    _refuse_null_created(warehouse, conversion.query)
+    if wanted.ids is not None or wanted.open_ended:
+        return 0
+    return _count_unwanted(warehouse, conversion, wanted.days, user_query, instants)
+
+
+def describe(warehouse: Warehouse, query: Query, bound: Statement) -> Mapping[str, str]:
+    """Names and BigQuery types of a query's result, checked against the contract.
+
+    Raises:
+        QueryError: a table or column that is not there, or a column that breaks the contract.
+    """
+    try:
+        types = warehouse.describe(bound)
+    except WarehouseError as error:
+        raise _located(query, error) from error
+    check_names(query, list(types))
+    check_types(query, types)
+    return types
+
+
+def _wrap(tree: exp.Query, present: Mapping[str, str], cut: exp.Expression | None, ids: Table | None) -> exp.Query:
+    columns = [
+        exp.column(column.name, table="q").as_(column.name)
+        if present.get(column.name, "NULL") != "NULL"
+        else exp.cast(exp.null(), exp.DataType.build(column.type, dialect="bigquery")).as_(column.name)
+        for column in COLUMNS
+    ]
+    wrapped = exp.select(*columns).from_(exp.Subquery(this=tree.copy(), alias=exp.TableAlias(this=exp.to_identifier("q"))))
+    if cut is not None:
+        wrapped = wrapped.where(cut)
+    if ids is not None:
+        known = exp.select("id").from_(exp.table_(ids.name))
+        wrapped = wrapped.where(exp.In(this=_TRIMMED_ID.copy(), query=exp.Subquery(this=known)))
+    return wrapped
+
+
+def _sql(text: str) -> exp.Expression:
+    from conversions_assets.warehouse.dialect import parse_bigquery
+
+    return parse_bigquery(f"SELECT {text}")[0].selects[0]  # type: ignore[attr-defined]
+
+
+_TRIMMED_ID = _sql("trimmed(q.id)")
+_FROM_FIRST = _sql("q.created IS NULL OR q.created >= @first_instant")
+_WITHIN = _sql(
+    "q.created IS NULL OR (q.created >= @first_instant AND q.created < @end_instant) OR q.created > @latest_created"
+)
+
+
+def _cut(query: Query, wanted: Wanted) -> exp.Expression | None:
+    # A query that uses both parameters cuts itself: its margin of a day is staged, so that what is dropped can be counted.
+    if wanted.open_ended:
+        return _FROM_FIRST.copy()
+    return None if query.uses_days else _WITHIN.copy()
+
+
+def _instants(project: Project, days: Days) -> dict[str, datetime]:
+    return {"first_instant": project.midnight(days.first), "end_instant": project.midnight(days.last + ONE_DAY)}
+
+
+def _count_unwanted(
+    warehouse: Warehouse, conversion: Conversion, days: Days, user_query: Statement, instants: Mapping[str, datetime]
+) -> int:
+    outside = _sql("(created < @first_instant OR created >= @end_instant) AND created <= @latest_created")
+    source: exp.Expression = exp.table_("staged")
+    params: dict[str, Any] = dict(instants)
+    if not conversion.query.uses_days:
+        source = exp.Subquery(this=user_query.tree.copy(), alias=exp.TableAlias(this=exp.to_identifier("q")))
+        params |= user_query.params
+    counting = exp.select(exp.Count(this=exp.Star()).as_("unwanted")).from_(source).where(outside)
+    return int(warehouse.query(Statement(counting, params))[0]["unwanted"])
+
+
+def _refuse_null_created(warehouse: Warehouse, query: Query) -> None:
+    counting = exp.select(exp.Count(this=exp.Star()).as_("empty")).from_("staged").where("created IS NULL")
+    empty = int(warehouse.query(Statement(counting))[0]["empty"])
+    if empty:
+        raise at_column(
+            query,
+            "created",
+            f"R6: `created` is NULL in {empty} row{'s' if empty > 1 else ''}: the whole result is refused",
+            "leave these rows out with WHERE … IS NOT NULL, or choose a time column that is always filled",
+        )
+
+
+def _with_clock(tree: exp.Query, now: datetime) -> exp.Query:
+    """CURRENT_* as literals of the run's clock (R33): one run has one now, and a replay has its own."""
+
+    def literal(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.CurrentTimestamp):
+            return exp.cast(exp.Literal.string(now.isoformat()), exp.DataType.build("TIMESTAMP", dialect="bigquery"))
+        if isinstance(node, exp.CurrentDate | exp.CurrentDatetime | exp.CurrentTime):
+            local = now.astimezone(_zone(node.this))
+            return _CURRENT[type(node)](local)
+        return node
+
+    return tree.transform(literal)
+
+
+def _zone(argument: exp.Expression | None) -> Any:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(argument.name) if isinstance(argument, exp.Literal) else UTC
+
+
+_CURRENT: dict[type[exp.Expression], Any] = {
+    exp.CurrentDate: lambda local: exp.cast(exp.Literal.string(local.date().isoformat()), "DATE"),
+    exp.CurrentDatetime: lambda local: exp.cast(
+        exp.Literal.string(local.replace(tzinfo=None).isoformat(sep=" ")), exp.DataType.build("DATETIME", dialect="bigquery")
+    ),
+    exp.CurrentTime: lambda local: exp.cast(exp.Literal.string(local.time().isoformat()), "TIME"),
+}
+
+_MISSING = (
+    (re.compile(r"Table with name (?P<name>\S+) does not exist"), "the table `{}` does not exist", "write a table of the warehouse"),
+    (re.compile(r"Schema with name (?P<name>\S+) does not exist"), "the dataset `{}` does not exist", "load it, or correct the name"),
+    (re.compile(r'Referenced column "(?P<name>[^"]+)" not found'), "the column `{}` does not exist", "write a column of the table"),
+    (re.compile(r'does not have a column named "(?P<name>[^"]+)"'), "the column `{}` does not exist", "write a column of the table"),
+    (re.compile(r"Scalar Function with name (?P<name>\S+) does not exist"), "the function `{}` does not exist here", "use a function of BigQuery"),
+)
+_SUGGESTION = re.compile(r'(?:Did you mean|Candidate bindings:|Candidate functions:)\s*"?(?P<names>[^\n?]+)')
+
+
+def _located(query: Query, error: WarehouseError) -> QueryError:
+    """The engine's complaint at the word of the user's SQL that it names."""
+    message = str(error)
+    for pattern, problem, fix in _MISSING:
+        found = pattern.search(message)
+        if found:
+            name = found["name"].strip('"!.')
+            near = _SUGGESTION.search(message)
+            hint = fix if near is None else f"{fix}; near: " + near["names"].strip().strip('"?')
+            word = re.search(rf"\b{re.escape(name.split('.')[-1])}\b", query.text, re.IGNORECASE)
+            return point_at(query.path, query.text, word.start() if word else 0, problem.format(name), hint)
+    return point_at(query.path, query.text, 0, f"the warehouse refuses the query: {message}", "correct the SQL")

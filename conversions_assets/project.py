@@ -1,0 +1,148 @@
+"""What is true for all conversions: project.yaml, the environment and the clock. Nothing else reads the environment."""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from iso4217 import Currency
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+PACKAGE = Path(__file__).parent
+PROJECT_FILE = PACKAGE / "project.yaml"
+
+
+class ConfigurationError(Exception):
+    """A setting is wrong; the message names the file or variable and what to write."""
+
+
+class Thresholds(BaseModel):
+    """Where a check of the contract turns from a note into an error. Shares are between 0 and 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quarantined_share: float = Field(0.05, ge=0, le=1)
+    conflicting_ids_share: float = Field(0.01, ge=0, le=1)
+    future_tolerance_minutes: int = Field(15, ge=0)
+
+
+class Project(BaseModel):
+    """The settings of project.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timezone: str = "UTC"
+    currency: str = "EUR"
+    thresholds: Thresholds = Thresholds()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"'{name}' is not an IANA time zone; write one like Europe/Berlin") from error
+        return name
+
+    @field_validator("currency")
+    @classmethod
+    def _known_currency(cls, code: str) -> str:
+        if code not in {currency.code for currency in Currency}:
+            raise ValueError(f"'{code}' is not an ISO 4217 currency code; write one like EUR")
+        return code
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def local_date(self, instant: datetime) -> date:
+        """The local day of an instant (time-zone aware)."""
+        return instant.astimezone(self.zone).date()
+
+    def midnight(self, day: date) -> datetime:
+        """The instant at which a local day begins, in UTC. Days of 23 and 25 hours exist."""
+        return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
+
+
+def load_project(path: Path = PROJECT_FILE) -> Project:
+    """Read project.yaml.
+
+    Raises:
+        ConfigurationError: the file is missing, is no YAML, or a key or value is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return Project.model_validate(content)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path} is missing; it holds timezone and currency") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"{path}: {problems}") from error
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The instant that stands for now (UTC), and whether CONVERSIONS_NOW replaced the real one (R33)."""
+
+    now: datetime
+    replaced: bool
+
+
+def read_clock() -> Clock:
+    """The present, or what CONVERSIONS_NOW says it is: an ISO 8601 time with a zone.
+
+    Raises:
+        ConfigurationError: CONVERSIONS_NOW is no ISO time or has no zone.
+    """
+    text = os.environ.get("CONVERSIONS_NOW")
+    if not text:
+        return Clock(datetime.now(UTC), replaced=False)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"CONVERSIONS_NOW={text!r} is not an ISO 8601 time; {_NOW_EXAMPLE}") from error
+    if instant.tzinfo is None:
+        raise ConfigurationError(f"CONVERSIONS_NOW={text!r} has no time zone; {_NOW_EXAMPLE}")
+    return Clock(instant.astimezone(UTC), replaced=True)
+
+
+_NOW_EXAMPLE = "write for example CONVERSIONS_NOW=2026-01-31T06:00:00+00:00"
+
+
+@dataclass(frozen=True)
+class WarehouseSettings:
+    """Which warehouse to use, from CONVERSIONS_WAREHOUSE and CONVERSIONS_DUCKDB_PATH."""
+
+    kind: str
+    duckdb_path: Path
+    lock_timeout: timedelta
+
+
+def read_warehouse_settings() -> WarehouseSettings:
+    """The warehouse of this process.
+
+    Raises:
+        ConfigurationError: CONVERSIONS_WAREHOUSE names an engine that does not exist.
+    """
+    kind = os.environ.get("CONVERSIONS_WAREHOUSE", "duckdb")
+    if kind != "duckdb":
+        raise ConfigurationError(f"CONVERSIONS_WAREHOUSE={kind!r} is not supported; the engine of this version is duckdb")
+    path = Path(os.environ.get("CONVERSIONS_DUCKDB_PATH") or PACKAGE.parent / ".data" / "conversions.duckdb")
+    seconds = float(os.environ.get("CONVERSIONS_LOCK_TIMEOUT_SECONDS", "600"))
+    return WarehouseSettings(kind=kind, duckdb_path=path.expanduser().resolve(), lock_timeout=timedelta(seconds=seconds))
+
+
+def use_duckdb_file(path: Path, now: datetime | None = None) -> None:
+    """Point this process at a DuckDB file and, for replays, at a clock. Child processes inherit both."""
+    os.environ["CONVERSIONS_DUCKDB_PATH"] = str(path)
+    if now is not None:
+        os.environ["CONVERSIONS_NOW"] = now.isoformat()
+
+
+def cache_folder() -> Path:
+    """Where derived files lie that may be deleted at any time."""
+    return Path(os.environ.get("CONVERSIONS_CACHE") or PACKAGE.parent / ".data" / "cache")

@@ -1,0 +1,67 @@
+"""What a warehouse can do. Stations hand it statements in BigQuery SQL; each engine makes its own of them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlglot import exp
+
+
+class WarehouseError(Exception):
+    """The engine refused a statement or cannot be reached; the message is the engine's, without values of rows."""
+
+
+class WarehouseLockedError(WarehouseError):
+    """Another process holds the warehouse, and waiting for it did not help."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as `dataset.name`."""
+
+    dataset: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}.{self.name}"
+
+    @property
+    def expression(self) -> exp.Table:
+        return exp.table_(self.name, db=self.dataset, quoted=True)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement in BigQuery SQL with the values of its query parameters (`@name`)."""
+
+    tree: exp.Expression
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Warehouse(Protocol):
+    """An engine with an open session: temporary tables live as long as it does."""
+
+    kind: str
+
+    def execute(self, statements: Sequence[Statement]) -> None:
+        """Run statements in order.
+
+        Raises:
+            WarehouseError: the engine refused one; those before it stay done, unless a transaction is open.
+        """
+
+    def query(self, statement: Statement) -> list[dict[str, Any]]:
+        """Run a SELECT and return its rows as dictionaries, column name to value."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All statements inside commit together at the end, or none does."""
+
+    def describe(self, statement: Statement) -> dict[str, str]:
+        """Names and BigQuery types of a SELECT's columns, without running it."""
+
+    def columns(self, table: Table) -> dict[str, str] | None:
+        """Names and BigQuery types of a table's columns; None if there is no such table."""
+
+    def create_table(self, table: Table, columns: Mapping[str, str]) -> None:
+        """Make a table (and its dataset) unless it exists: partitioned by `day` and clustered by `id` where it has them."""

@@ -1,0 +1,142 @@
+"""The embedded engine: one DuckDB file, one writer. BigQuery SQL arrives and is translated by `dialect`."""
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from conversions_assets.warehouse.base import Statement, Table, WarehouseError, WarehouseLockedError
+from conversions_assets.warehouse.dialect import bigquery_type, to_duckdb
+
+logger = logging.getLogger(__name__)
+
+HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+FUNCTIONS = Path(__file__).with_name("duckdb_functions.sql")
+# A user's SQL can read tables and nothing else: no files, no network, no extensions, no change of these settings.
+SETTINGS = (
+    "SET TimeZone = 'UTC'",
+    "SET preserve_insertion_order = false",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+
+class DuckDBWarehouse:
+    """A session on a DuckDB file.
+
+    Args:
+        path: the file; it is made with its folder if it is missing.
+        lock_timeout: how long to wait while another process holds the file.
+
+    Raises:
+        WarehouseLockedError: another process still holds the file after `lock_timeout`.
+        WarehouseError: the file cannot be opened.
+    """
+
+    kind = "duckdb"
+
+    def __init__(self, path: Path, lock_timeout: timedelta = timedelta(minutes=10)) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = _connect(path, lock_timeout)
+        for setting in SETTINGS:
+            self._connection.execute(setting)
+        self._connection.execute(FUNCTIONS.read_text(encoding="utf-8"))
+
+    def __enter__(self) -> "DuckDBWarehouse":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file free for other processes."""
+        self._connection.close()
+
+    def execute(self, statements: Sequence[Statement]) -> None:
+        for statement in statements:
+            self._run(to_duckdb(statement.tree), statement.params)
+
+    def query(self, statement: Statement) -> list[dict[str, Any]]:
+        cursor = self._run(to_duckdb(statement.tree), statement.params)
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    def describe(self, statement: Statement) -> dict[str, str]:
+        rows = self._run(f"DESCRIBE {to_duckdb(statement.tree)}", statement.params).fetchall()
+        return {name: bigquery_type(kind) for name, kind, *_ in rows}
+
+    def columns(self, table: Table) -> dict[str, str] | None:
+        rows = self._run(
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $name ORDER BY column_index",
+            {"dataset": table.dataset, "name": table.name},
+        ).fetchall()
+        return {name: bigquery_type(kind) for name, kind in rows} or None
+
+    def create_table(self, table: Table, columns: Mapping[str, str]) -> None:
+        self.execute(
+            [
+                Statement(exp.Create(this=exp.to_identifier(table.dataset, quoted=True), kind="SCHEMA", exists=True)),
+                Statement(_create(table, columns)),
+            ]
+        )
+
+    def _run(self, sql: str, params: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.execute(sql, dict(params) or None)
+        except duckdb.Error as error:
+            raise WarehouseError(_message(error)) from None
+
+
+def _message(error: duckdb.Error) -> str:
+    # Without the translated SQL, which the user has never seen, and without values of rows, which may be personal.
+    text = str(error).split("\n\nLINE ")[0].strip()
+    return re.sub(r"'[^']*'", "'…'", text) if isinstance(error, duckdb.DataError) else text
+
+
+def _create(table: Table, columns: Mapping[str, str]) -> exp.Create:
+    definitions: list[exp.Expression] = [
+        exp.ColumnDef(this=exp.to_identifier(name, quoted=True), kind=exp.DataType.build(kind, dialect="bigquery"))
+        for name, kind in columns.items()
+    ]
+    schema = exp.Schema(this=table.expression, expressions=definitions)
+    return exp.Create(this=schema, kind="TABLE", exists=True)
+
+
+def _connect(path: Path, lock_timeout: timedelta) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + lock_timeout.total_seconds()
+    told = False
+    while True:
+        try:
+            return duckdb.connect(str(path))
+        except duckdb.IOException as error:
+            holder = HOLDER.search(str(error))
+            if holder is None:
+                raise WarehouseError(f"cannot open {path}: {error}") from error
+            who = f"process {holder['pid']} ({holder['program']})"
+            if time.monotonic() >= deadline:
+                raise WarehouseLockedError(
+                    f"{path} is open in {who}. DuckDB lets one process write: close that program (or end it with "
+                    f"`kill {holder['pid']}`) and run this again. Waited {lock_timeout.total_seconds():.0f} s."
+                ) from error
+            if not told:
+                logger.warning("waiting for %s to close %s", who, path)
+                told = True
+            time.sleep(min(0.5, max(0.01, deadline - time.monotonic())))

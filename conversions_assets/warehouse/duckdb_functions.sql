@@ -1,0 +1,26 @@
+-- Functions that our SQL calls and that an engine computes best in its own way; each engine has a file of them.
+-- trimmed: without white space at both ends; the pattern is tried first because almost no text needs the replacement.
+CREATE OR REPLACE TEMP MACRO trimmed(text) AS
+  CASE WHEN regexp_matches(text, '^\s|\s$') THEN regexp_replace(text, '^\s+|\s+$', '', 'g') ELSE text END;
+-- R9 in two steps, so that DuckDB computes each list once: clean_params (keys trimmed, lower-cased, spaces and hyphens to _;
+-- empty keys and values dropped), then sorted_params (a key twice: the first one; sorted by key; NULL where nothing is left).
+CREATE OR REPLACE TEMP MACRO clean_params(params) AS
+  CASE
+    WHEN len(list_filter(params, lambda p: p.value <> '' AND regexp_full_match(p.key, '[a-z0-9_]+'))) = len(params) THEN params
+    ELSE list_filter(
+      list_transform(
+        params,
+        lambda p: struct_pack(
+          key := replace(replace(lower(regexp_replace(p.key, '^\s+|\s+$', '', 'g')), ' ', '_'), '-', '_'),
+          value := p.value
+        )
+      ),
+      lambda p: p.key <> '' AND p.value <> ''
+    )
+  END;
+CREATE OR REPLACE TEMP MACRO sorted_params(params) AS
+  CASE
+    WHEN len(params) = 0 THEN NULL
+    WHEN len(list_filter(params, lambda p, i: i > 1 AND p.key <= params[i - 1].key)) = 0 THEN params
+    ELSE list_sort(list_filter(params, lambda p, i: list_position(list_transform(params, lambda q: q.key), p.key) = i))
+  END;

@@ -1,0 +1,59 @@
+"""Raw tables that a loader fills: what is declared of them, and which load they hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from conversions_assets.warehouse.base import Statement, Table, Warehouse
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A raw table as CrmTables declares it.
+
+    Attributes:
+        updated_at: a column that moves with every change.
+        deleted: a flag of the CRM or the loader.
+        load_id: a column of the table, or `table.column` of another one in its dataset, that tells the load.
+    """
+
+    table: Table
+    primary_key: tuple[str, ...] = ()
+    updated_at: str | None = None
+    deleted: str | None = None
+    partition_column: str | None = None
+    load_id: str | None = None
+
+
+RawTables = Mapping[Table, RawTable]
+
+
+def newest_load(warehouse: Warehouse, tables: Sequence[Table], declared: RawTables) -> str | None:
+    """The newest load among the tables: the largest load id that a loader wrote; without one, `<max(updated_at)>/<rows>`.
+
+    None where nothing is declared that could tell a load.
+    """
+    raw = [declared[table] for table in tables if table in declared]
+    written = [load for table in raw if table.load_id for load in [_written_load(warehouse, table)] if load is not None]
+    if written:
+        return max(written)
+    seen = [load for table in raw if table.updated_at for load in [_seen_load(warehouse, table)] if load is not None]
+    return max(seen, default=None)
+
+
+def _written_load(warehouse: Warehouse, raw: RawTable) -> str | None:
+    place, _, column = (raw.load_id or "").rpartition(".")
+    table = Table(raw.table.dataset, place) if place else raw.table
+    newest = exp.cast(exp.func("MAX", exp.column(column, quoted=True)), "TEXT")
+    rows = warehouse.query(Statement(exp.select(newest.as_("load")).from_(table.expression)))
+    load = rows[0]["load"]
+    return None if load is None else str(load)
+
+
+def _seen_load(warehouse: Warehouse, raw: RawTable) -> str | None:
+    newest = exp.cast(exp.func("MAX", exp.column(raw.updated_at, quoted=True)), "TEXT")
+    rows = warehouse.query(
+        Statement(exp.select(newest.as_("newest"), exp.Count(this=exp.Star()).as_("rows")).from_(raw.table.expression))
+    )
+    return None if rows[0]["newest"] is None else f"{rows[0]['newest']}/{rows[0]['rows']}"

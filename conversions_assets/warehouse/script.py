@@ -1,0 +1,119 @@
+"""Our own SQL: files in BigQuery SQL beside the code that runs them, completed as trees, never as text.
+
+A file names its inputs and outputs by placeholder tables (`published`, `user_query`). `bind` puts real tables or
+queries in their place, fills lists into `IN UNNEST(@list)`, and expands `ROW_AS_JSON(alias)` and `COLUMNS_OF(alias)`.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+from conversions_assets.warehouse.base import Statement, Table
+from conversions_assets.warehouse.dialect import parse_bigquery
+
+ISO_MICROSECONDS = "%Y-%m-%dT%H:%M:%E6SZ"
+
+
+@cache
+def _parsed(path: Path) -> tuple[exp.Expression, ...]:
+    return tuple(parse_bigquery(path.read_text(encoding="utf-8")))
+
+
+def bind(
+    path: Path,
+    tables: Mapping[str, Table | exp.Query],
+    params: Mapping[str, Any],
+    columns: Mapping[str, str] | None = None,
+) -> list[Statement]:
+    """The statements of a .sql file, completed.
+
+    Args:
+        tables: placeholder -> table, or a query that stands there as a subquery.
+        params: values of `@name`; a list or tuple fills `IN UNNEST(@name)`.
+        columns: name -> BigQuery type of the row that ROW_AS_JSON and COLUMNS_OF write out.
+    """
+    return [_bind_tree(tree, tables, params, columns or {}) for tree in _parsed(path)]
+
+
+def _bind_tree(
+    template: exp.Expression,
+    tables: Mapping[str, Table | exp.Query],
+    params: Mapping[str, Any],
+    columns: Mapping[str, str],
+) -> Statement:
+    tree = template.copy()
+    for node in list(tree.find_all(exp.In)):
+        _fill_list(node, params)
+    for node in list(tree.find_all(exp.Anonymous)):
+        _expand(node, columns)
+    for node in list(tree.find_all(exp.Table)):
+        if not node.db and node.name in tables:
+            _place(node, tables[node.name])
+    used = {parameter.name for parameter in tree.find_all(exp.Parameter)}
+    return Statement(tree, {name: value for name, value in params.items() if name in used})
+
+
+def _place(node: exp.Table, target: Table | exp.Query) -> None:
+    alias = node.alias or node.name
+    if isinstance(target, Table):
+        replacement: exp.Expression = target.expression
+        # The target of an INSERT or CREATE takes no alias.
+        if isinstance(node.parent, exp.From | exp.Join | exp.Delete):
+            replacement.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+    else:
+        replacement = exp.Subquery(this=target.copy(), alias=exp.TableAlias(this=exp.to_identifier(alias)))
+    for part in ("joins", "laterals", "pivots"):
+        if node.args.get(part):
+            replacement.set(part, node.args[part])
+    node.replace(replacement)
+
+
+def _fill_list(node: exp.In, params: Mapping[str, Any]) -> None:
+    unnest = node.args.get("unnest")
+    argument = unnest.expressions[0] if isinstance(unnest, exp.Unnest) else None
+    if isinstance(argument, exp.Parameter) and isinstance(params.get(argument.name), list | tuple):
+        literals: Sequence[Any] = params[argument.name]
+        if not literals:
+            node.replace(exp.false())
+            return
+        node.set("unnest", None)
+        node.set("expressions", [exp.convert(value) for value in literals])
+
+
+def _expand(node: exp.Anonymous, columns: Mapping[str, str]) -> None:
+    name = node.name.upper()
+    if name not in ("ROW_AS_JSON", "COLUMNS_OF"):
+        return
+    alias = node.expressions[0].name
+    if name == "COLUMNS_OF":
+        selected = [exp.column(column, table=alias) for column in columns]
+        node.parent.set("expressions", _replaced(node.parent.expressions, node, selected))  # type: ignore[union-attr]
+        return
+    fields = [exp.alias_(_json_field(alias, column, kind), column) for column, kind in columns.items()]
+    node.replace(exp.JSONFormat(this=exp.Struct(expressions=[exp.PropertyEQ(this=f.args["alias"], expression=f.this) for f in fields])))
+
+
+def _replaced(items: list[exp.Expression], old: exp.Expression, new: list[exp.Expression]) -> list[exp.Expression]:
+    return [expression for item in items for expression in (new if item is old else [item])]
+
+
+def _json_field(alias: str, column: str, kind: str) -> exp.Expression:
+    value = exp.column(column, table=alias)
+    if kind == "TIMESTAMP":
+        return _parsed_expression(f"FORMAT_TIMESTAMP('{ISO_MICROSECONDS}', value)", value)
+    return value
+
+
+@cache
+def _template(text: str) -> exp.Expression:
+    return parse_bigquery(f"SELECT {text}")[0].expressions[0]
+
+
+def _parsed_expression(text: str, value: exp.Expression) -> exp.Expression:
+    tree = _template(text).copy()
+    for node in list(tree.find_all(exp.Column)):
+        node.replace(value.copy())
+    return tree
