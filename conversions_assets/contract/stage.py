@@ -53,11 +53,13 @@ class Wanted:
         days: the local days the query is asked for.
         open_ended: also rows after these days (for a query that does not cut them itself).
         ids: a table with the only ids of interest; None: all.
+        nothing: stage no row at all, only the empty tables.
     """
 
     days: Days
     open_ended: bool = False
     ids: Table | None = None
+    nothing: bool = False
 
 
 def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run) -> int:
@@ -72,7 +74,7 @@ def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run
     present = describe(warehouse, conversion.query, user_query)
     latest = run.now + timedelta(minutes=conversion.project.thresholds.future_tolerance_minutes)
     instants = _instants(conversion.project, wanted.days) | {"latest_created": latest}
-    wrapped = _wrap(tree, present, _cut(conversion.query, wanted), wanted.ids)
+    wrapped = _wrap(tree, present, exp.false() if wanted.nothing else _cut(conversion.query, wanted), wanted.ids)
     statements = bind(
         ROWS,
         {"user_query": wrapped},

@@ -86,9 +86,15 @@ def _single_replacement(node: exp.Expression) -> exp.Expression:
     return node
 
 
+def _count_if(node: exp.Expression) -> exp.Expression:
+    # DuckDB's count_if gives NULL where no row counts; BigQuery's COUNTIF gives 0.
+    return exp.Filter(this=exp.Count(this=exp.Star()), expression=exp.Where(this=node.this))
+
+
 _REWRITES: dict[type[exp.Expression], Callable[[exp.Expression], exp.Expression]] = {
     exp.UnixToTime: _aware,
     exp.Date: _local_date,
     exp.Properties: _without_layout,
+    exp.CountIf: _count_if,
     exp.RegexpReplace: _single_replacement,
 }

@@ -61,7 +61,7 @@ def _place(node: exp.Table, target: Table | exp.Query) -> None:
     if isinstance(target, Table):
         replacement: exp.Expression = target.expression
         # The target of an INSERT or CREATE takes no alias.
-        if isinstance(node.parent, exp.From | exp.Join | exp.Delete):
+        if isinstance(node.parent, exp.From | exp.Join | exp.Delete | exp.Update):
             replacement.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
     else:
         replacement = exp.Subquery(this=target.copy(), alias=exp.TableAlias(this=exp.to_identifier(alias)))
@@ -85,25 +85,31 @@ def _fill_list(node: exp.In, params: Mapping[str, Any]) -> None:
 
 def _expand(node: exp.Anonymous, columns: Mapping[str, str]) -> None:
     name = node.name.upper()
-    if name not in ("ROW_AS_JSON", "COLUMNS_OF"):
-        return
-    alias = node.expressions[0].name
     if name == "COLUMNS_OF":
-        selected = [exp.column(column, table=alias) for column in columns]
-        node.parent.set("expressions", _replaced(node.parent.expressions, node, selected))  # type: ignore[union-attr]
-        return
-    fields = [exp.alias_(_json_field(alias, column, kind), column) for column, kind in columns.items()]
-    node.replace(exp.JSONFormat(this=exp.Struct(expressions=[exp.PropertyEQ(this=f.args["alias"], expression=f.this) for f in fields])))
+        _expand_columns(node, list(columns))
+    elif name == "ROW_AS_JSON":
+        alias = node.expressions[0].name
+        fields = [
+            exp.PropertyEQ(this=exp.to_identifier(column), expression=_json_field(alias, column, kind))
+            for column, kind in columns.items()
+        ]
+        node.replace(exp.JSONFormat(this=exp.Struct(expressions=fields)))
 
 
-def _replaced(items: list[exp.Expression], old: exp.Expression, new: list[exp.Expression]) -> list[exp.Expression]:
-    return [expression for item in items for expression in (new if item is old else [item])]
+def _expand_columns(node: exp.Anonymous, names: Sequence[str]) -> None:
+    """COLUMNS_OF(alias) becomes the columns, also as the column list of the INSERT it stands in."""
+    alias, select, insert = node.expressions[0].name, node.find_ancestor(exp.Select), node.find_ancestor(exp.Insert)
+    assert select is not None
+    select.set("expressions", [exp.column(name, table=alias) for name in names])
+    if insert is not None:
+        listed = [exp.to_identifier(name, quoted=True) for name in names]
+        insert.set("this", exp.Schema(this=insert.this, expressions=listed))
 
 
 def _json_field(alias: str, column: str, kind: str) -> exp.Expression:
     value = exp.column(column, table=alias)
     if kind == "TIMESTAMP":
-        return _parsed_expression(f"FORMAT_TIMESTAMP('{ISO_MICROSECONDS}', value)", value)
+        return _completed(f"FORMAT_TIMESTAMP('{ISO_MICROSECONDS}', value)", value)
     return value
 
 
@@ -112,7 +118,7 @@ def _template(text: str) -> exp.Expression:
     return parse_bigquery(f"SELECT {text}")[0].expressions[0]
 
 
-def _parsed_expression(text: str, value: exp.Expression) -> exp.Expression:
+def _completed(text: str, value: exp.Expression) -> exp.Expression:
     tree = _template(text).copy()
     for node in list(tree.find_all(exp.Column)):
         node.replace(value.copy())

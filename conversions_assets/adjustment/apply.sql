@@ -1,0 +1,26 @@
+-- R16: `versions` into the ledger and the published table, inside the transaction of a run (R12).
+
+INSERT INTO ledger (
+  id, version, reason, before, after, day_before, day_after, value_delta, crm_load_id, run_id, note, changed_at
+)
+SELECT
+  v.id,
+  v.version,
+  v.reason,
+  IF(p.id IS NULL, NULL, ROW_AS_JSON(p)),
+  ROW_AS_JSON(v),
+  v.day_before,
+  v.day,
+  v.value_delta,
+  @crm_load_id,
+  @run_id,
+  CAST(NULL AS STRING),
+  v.changed_at
+FROM versions AS v
+LEFT JOIN published AS p ON p.id = v.id;
+
+DELETE FROM published
+WHERE published.id IN (SELECT id FROM versions WHERE reason <> 'PUBLISHED');
+
+INSERT INTO published
+SELECT COLUMNS_OF(v) FROM versions AS v;

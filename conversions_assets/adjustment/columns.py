@@ -1,0 +1,56 @@
+"""The columns of the dataset `adjusted` (docs/semantics.md: R16, R21, R22, R24)."""
+
+from conversions_assets.contract.columns import COLUMNS, COVERED_DAYS
+
+PUBLISHED: dict[str, str] = {column.name: column.type for column in COLUMNS} | {
+    "day": "DATE",
+    "attribution": "STRING",
+    "value_source": "STRING",
+    "status": "STRING",
+    "adjustment_type": "STRING",
+    "adjustment_reason": "STRING",
+    "original_value": "FLOAT64",
+    "previous_value": "FLOAT64",
+    "previous_currency": "STRING",
+    "adjusted_at": "TIMESTAMP",
+    "adjustment_count": "INT64",
+    "first_published_at": "TIMESTAMP",
+    "value_project": "FLOAT64",
+    "fx_rate": "FLOAT64",
+    "fx_date": "DATE",
+    "crm_load_id": "STRING",
+    "run_id": "STRING",
+}
+"""`adjusted.<name>`: one row per id."""
+
+LEDGER: dict[str, str] = {
+    "id": "STRING",
+    "version": "INT64",
+    "reason": "STRING",
+    "before": "STRING",
+    "after": "STRING",
+    "day_before": "DATE",
+    "day_after": "DATE",
+    "value_delta": "FLOAT64",
+    "crm_load_id": "STRING",
+    "run_id": "STRING",
+    "note": "STRING",
+    "changed_at": "TIMESTAMP",
+}
+"""`adjusted.<name>_changes`: append-only, one row per version of an id; `after` holds every published column."""
+
+DRIFT: dict[str, str] = {
+    "id": "STRING",
+    "day": "DATE",
+    "kind": "STRING",
+    "field": "STRING",
+    "frozen_value": "STRING",
+    "crm_value": "STRING",
+    "value_delta": "FLOAT64",
+    "currency": "STRING",
+    "seen_at": "TIMESTAMP",
+}
+"""`adjusted.<name>_drift`: how the frozen days differ from what the CRM says now."""
+
+PUBLISHED_DAYS: dict[str, str] = COVERED_DAYS | {"first_window_day": "DATE"}
+"""`adjusted._<name>_days`: the days that were published once (R21), with the SQL they show and how far a run had frozen."""

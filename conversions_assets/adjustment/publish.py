@@ -1,0 +1,202 @@
+"""One run of `adjusted/<name>`: what the rules allow to change is changed, with a ledger entry for each (R12-R22)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+from conversions_assets.adjustment.columns import DRIFT, LEDGER, PUBLISHED, PUBLISHED_DAYS
+from conversions_assets.adjustment.window import ONE_DAY, Window
+from conversions_assets.contract.columns import minor_units
+from conversions_assets.contract.conversion import Conversion, Days
+from conversions_assets.contract.materialise import create_tables as create_conversion_tables
+from conversions_assets.contract.materialise import refuse_other_zone
+from conversions_assets.contract.stage import Run, Wanted, stage
+from conversions_assets.warehouse.base import Statement, Table, Warehouse
+from conversions_assets.warehouse.script import bind
+
+HERE = Path(__file__).parent
+CANDIDATES = Table("", "candidates")
+NOTHING_STAGED = exp.select("id", "day").from_("staged").where(exp.false())
+Progress = Callable[[str], None]
+
+
+class NotComputedError(Exception):
+    """Days are to be published whose conversions were never computed."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a run of `adjusted/<name>` did.
+
+    Attributes:
+        window: which days it was allowed to change.
+        changes: per day, reason and currency: `ids`, `adjustments`, `value_delta` (units of the currency).
+        totals: per day and currency of the run's days: `active`, `retracted`, `value`, `not_attributed` as published now.
+        drift: per kind and currency over the whole drift report: `row_count`, `ids`, `value_delta`.
+    """
+
+    days: Days
+    window: Window
+    changes: Sequence[Mapping[str, Any]]
+    totals: Sequence[Mapping[str, Any]]
+    drift: Sequence[Mapping[str, Any]]
+
+    @property
+    def frozen_days(self) -> int:
+        """How many of the run's days lie before the window."""
+        return sum(day < self.window.first for day in self.days.all())
+
+
+def publish(
+    warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, progress: Progress = lambda _: None
+) -> Published:
+    """Compare the newest conversions of the days with what is published and write what the rules allow.
+
+    Raises:
+        NotComputedError: `conversions/<name>` never covered one of the days.
+        QueryError: the user's query fails over the window.
+        ConfigurationError: the project's time zone changed after the first publication.
+    """
+    create_tables(warehouse, conversion)
+    refuse_other_zone(warehouse, conversion)
+    _refuse_uncomputed(warehouse, conversion, days)
+    window = read_window(warehouse, conversion, run)
+    params = _params(conversion, days, window, run)
+    tables = _tables(conversion)
+    warehouse.execute(bind(HERE / "sightings.sql", tables, params))
+    differing, missing = _count_candidates(warehouse)
+    progress(f"{differing:,} ids of {days} differ from what is published; window from {window.first} to {window.last}")
+    beside = window.seen_beside(days, conversion.start_date, something_missing=missing > 0)
+    stage(warehouse, conversion, Wanted(beside, open_ended=True, ids=CANDIDATES, nothing=differing == 0), run)
+    params |= {"first_seen_day": beside.first, "open_day": beside.last}
+    for script in ("cases.sql", "versions.sql", "drift.sql"):
+        warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
+    changes = warehouse.query(_statement("changes.sql", tables, params))
+    with warehouse.transaction():
+        for script in ("apply.sql", "drift_report.sql", "published_days.sql"):
+            warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
+    progress(f"published {sum(row['ids'] for row in changes):,} versions in one transaction")
+    totals = warehouse.query(_statement("totals.sql", tables, params))
+    return Published(days, window, changes, totals, read_drift(warehouse, conversion))
+
+
+def audit_drift(
+    warehouse: Warehouse, conversion: Conversion, run: Run, progress: Progress = lambda _: None
+) -> Published | None:
+    """Compare all frozen days with what the query says now and replace the drift report (R23). Publishes nothing.
+
+    Returns None where no day is frozen yet.
+    """
+    create_tables(warehouse, conversion)
+    refuse_other_zone(warehouse, conversion)
+    window = read_window(warehouse, conversion, run)
+    days = _frozen_days(warehouse, conversion, window)
+    if days is None:
+        return None
+    progress(f"auditing {len(days)} frozen days, {days}")
+    stage(warehouse, conversion, Wanted(Days(days.first, window.open_day), open_ended=True), run)
+    params = _params(conversion, days, window, run) | {"first_seen_day": window.first, "open_day": window.open_day}
+    tables = _tables(conversion) | {"stored": _STAGED, "quarantine": NOTHING_STAGED}
+    for script in ("sightings.sql", "cases.sql", "drift.sql"):
+        warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
+    with warehouse.transaction():
+        warehouse.execute(bind(HERE / "drift_report.sql", tables, params))
+    totals = warehouse.query(_statement("totals.sql", tables, params))
+    return Published(days, window, [], totals, read_drift(warehouse, conversion))
+
+
+def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
+    """Make the conversion's tables of both datasets unless they are there."""
+    create_conversion_tables(warehouse, conversion)
+    warehouse.create_table(conversion.published, PUBLISHED)
+    warehouse.create_table(conversion.ledger, LEDGER)
+    warehouse.create_table(conversion.drift, DRIFT)
+    warehouse.create_table(conversion.published_days, PUBLISHED_DAYS)
+
+
+def read_window(warehouse: Warehouse, conversion: Conversion, run: Run) -> Window:
+    """The window of a run; what an earlier run has frozen stays frozen under a larger W (R31)."""
+    frontier = exp.select(exp.func("MAX", exp.column("first_window_day")).as_("day"))
+    rows = warehouse.query(Statement(frontier.from_(conversion.published_days.expression)))
+    return Window(run.local_date, conversion.window_days, frozen_before=rows[0]["day"])
+
+
+def read_drift(warehouse: Warehouse, conversion: Conversion) -> list[dict[str, Any]]:
+    """The drift report in sums: per kind and currency `row_count`, `ids`, `value_delta`."""
+    return warehouse.query(_statement("drift_sums.sql", _tables(conversion), {}))
+
+
+_STAGED = (
+    exp.select("id", "client_id", "created", "value", "currency", "is_qualified", "params", "user_id", "day")
+    .from_("staged")
+    .where("refusal IS NULL")
+)
+
+
+def _statement(name: str, tables: Mapping[str, Table | exp.Query], params: Mapping[str, Any]) -> Statement:
+    [statement] = bind(HERE / name, tables, params)
+    return statement
+
+
+def _tables(conversion: Conversion) -> dict[str, Table | exp.Query]:
+    return {
+        "stored": conversion.stored,
+        "quarantine": conversion.quarantine,
+        "covered": conversion.covered,
+        "published": conversion.published,
+        "ledger": conversion.ledger,
+        "drift": conversion.drift,
+        "published_days": conversion.published_days,
+    }
+
+
+def _params(conversion: Conversion, days: Days, window: Window, run: Run) -> dict[str, Any]:
+    units = minor_units()
+    return {
+        "first_day": days.first,
+        "last_day": days.last,
+        "first_window_day": window.first,
+        "last_window_day": window.last,
+        "latest_wins": conversion.dedup == "latest",
+        "project_currency": conversion.project.currency,
+        "no_decimals": units.get(0, ()),
+        "three_decimals": units.get(3, ()),
+        "four_decimals": units.get(4, ()),
+        "crm_load_id": run.crm_load_id,
+        "run_id": run.id,
+        "now": run.now,
+    }
+
+
+def _refuse_uncomputed(warehouse: Warehouse, conversion: Conversion, days: Days) -> None:
+    covered = exp.select("day").from_(conversion.covered.expression)
+    never = sorted(set(days.all()) - {row["day"] for row in warehouse.query(Statement(covered))})
+    if never:
+        raise NotComputedError(
+            f"conversions/{conversion.name} was never computed for {len(never)} of {len(days)} days (first {never[0]}, last "
+            f"{never[-1]}), so there is nothing to publish. Run first: dg launch --assets conversions/{conversion.name} "
+            f"--partition-range {never[0]}...{never[-1]}"
+        )
+
+
+def _frozen_days(warehouse: Warehouse, conversion: Conversion, window: Window) -> Days | None:
+    frozen = (
+        exp.select(exp.func("MIN", exp.column("day")).as_("first"), exp.func("MAX", exp.column("day")).as_("last"))
+        .from_(conversion.published_days.expression)
+        .where(exp.column("day") < exp.cast(exp.Literal.string(window.first.isoformat()), "DATE"))
+    )
+    row: Mapping[str, date | None] = warehouse.query(Statement(frozen))[0]
+    first, last = row["first"], row["last"]
+    return Days(first, min(last, window.first - ONE_DAY)) if first is not None and last is not None else None
+
+
+def _count_candidates(warehouse: Warehouse) -> tuple[int, int]:
+    counting = exp.select(
+        exp.Count(this=exp.Star()).as_("differing"), exp.CountIf(this=exp.column("missing")).as_("missing")
+    ).from_("candidates")
+    row = warehouse.query(Statement(counting))[0]
+    return int(row["differing"]), int(row["missing"])

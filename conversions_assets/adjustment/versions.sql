@@ -1,0 +1,126 @@
+-- R15, R16, R20, R22, R24, R31: the new version of each id that changes. Reads `published`, `ledger` and from the session
+-- `cases` and `seen`. Leaves `versions`: the published row as it will be, its ledger entry and its place in it.
+
+CREATE OR REPLACE TEMP TABLE versions AS
+WITH compared AS (
+  SELECT
+    k.id,
+    k.action,
+    k.query_changed,
+    p.status = 'RETRACTED' AS was_retracted,
+    k.action = 'VANISH' AS vanishes,
+    IF(k.action = 'VANISH', p.currency, s.currency) AS currency,
+    -- R15: at least half a minor unit of the new currency
+    (p.value IS NULL) <> (s.value IS NULL)
+      OR COALESCE(
+        ABS(s.value - p.value) >= CASE
+          WHEN s.currency IN UNNEST(@no_decimals) THEN 0.499999
+          WHEN s.currency IN UNNEST(@three_decimals) THEN 0.000499999
+          WHEN s.currency IN UNNEST(@four_decimals) THEN 0.0000499999
+          ELSE 0.00499999
+        END,
+        FALSE
+      ) AS value_changes,
+    p.currency <> s.currency AS currency_changes,
+    p.is_qualified IS DISTINCT FROM s.is_qualified AS qualification_changes,
+    p.client_id IS DISTINCT FROM s.client_id
+      OR p.user_id IS DISTINCT FROM s.user_id
+      OR TO_JSON_STRING(p.params) IS DISTINCT FROM TO_JSON_STRING(s.params) AS attributes_change
+  FROM cases AS k
+  LEFT JOIN published AS p ON p.id = k.id
+  LEFT JOIN seen AS s ON s.id = k.id
+  WHERE k.action IS NOT NULL
+),
+reasoned AS (
+  SELECT
+    *,
+    action <> 'PUBLISH'
+      AND (vanishes OR was_retracted OR value_changes OR currency_changes OR qualification_changes) AS is_adjustment,
+    CASE
+      WHEN action = 'PUBLISH' THEN 'PUBLISHED'
+      WHEN query_changed THEN 'QUERY_CHANGED'
+      WHEN vanishes THEN 'VANISHED'
+      WHEN was_retracted THEN 'REAPPEARED'
+      WHEN value_changes THEN 'VALUE_CHANGED'
+      WHEN currency_changes THEN 'CURRENCY_CHANGED'
+      WHEN qualification_changes THEN 'QUALIFICATION_CHANGED'
+      WHEN action = 'MOVE' THEN 'MOVED'
+      ELSE 'ATTRIBUTE_CHANGED'
+    END AS reason
+  FROM compared
+  WHERE action IN ('PUBLISH', 'VANISH', 'MOVE')
+    OR was_retracted OR value_changes OR currency_changes OR qualification_changes OR attributes_change
+),
+timed AS (
+  SELECT
+    v.*,
+    COALESCE(l.version, 0) + 1 AS version,
+    -- R16, R22: strictly rising per id, after `created`, also under a clock that stands still
+    GREATEST(
+      @now,
+      COALESCE(TIMESTAMP_ADD(l.changed_at, INTERVAL 1 MICROSECOND), @now),
+      TIMESTAMP_ADD(COALESCE(s.created, p.created), INTERVAL 1 MICROSECOND)
+    ) AS changed_at
+  FROM reasoned AS v
+  LEFT JOIN published AS p ON p.id = v.id
+  LEFT JOIN seen AS s ON s.id = v.id
+  LEFT JOIN (
+    SELECT l.id, MAX(l.version) AS version, MAX(l.changed_at) AS changed_at
+    FROM ledger AS l
+    JOIN reasoned AS v ON v.id = l.id AND v.action <> 'PUBLISH'
+    GROUP BY l.id
+  ) AS l ON l.id = v.id
+),
+valued AS (
+  SELECT
+    t.*,
+    CASE
+      WHEN t.vanishes THEN 0.0
+      WHEN t.action = 'PUBLISH' OR t.was_retracted OR t.value_changes THEN s.value
+      ELSE p.value
+    END AS value
+  FROM timed AS t
+  LEFT JOIN published AS p ON p.id = t.id
+  LEFT JOIN seen AS s ON s.id = t.id
+)
+SELECT
+  v.id,
+  IF(v.vanishes, p.client_id, s.client_id) AS client_id,
+  -- A row that stays at home while the CRM shows it on a frozen day keeps the time that belongs to its day.
+  IF(v.action IN ('VANISH', 'FOLLOW'), p.created, s.created) AS created,
+  v.value,
+  v.currency,
+  IF(v.vanishes, p.is_qualified, s.is_qualified) AS is_qualified,
+  IF(v.vanishes, p.params, s.params) AS params,
+  IF(v.vanishes, p.user_id, s.user_id) AS user_id,
+  IF(v.action IN ('VANISH', 'FOLLOW'), p.day, s.day) AS day,
+  IF(IF(v.vanishes, p.client_id, s.client_id) IS NULL, '(not attributed)', 'attributed') AS attribution,
+  CASE WHEN v.vanishes THEN p.value_source WHEN v.value IS NULL THEN 'NONE' ELSE 'REPORTED' END AS value_source,
+  IF(v.vanishes, 'RETRACTED', 'ACTIVE') AS status,
+  CASE
+    WHEN v.vanishes THEN 'RETRACTION'
+    WHEN v.is_adjustment THEN 'RESTATEMENT'
+    ELSE COALESCE(p.adjustment_type, 'NONE')
+  END AS adjustment_type,
+  IF(v.is_adjustment, v.reason, p.adjustment_reason) AS adjustment_reason,
+  IF(v.action = 'PUBLISH', v.value, p.original_value) AS original_value,
+  IF(v.is_adjustment, p.value, p.previous_value) AS previous_value,
+  IF(v.is_adjustment, p.currency, p.previous_currency) AS previous_currency,
+  IF(v.is_adjustment, v.changed_at, p.adjusted_at) AS adjusted_at,
+  COALESCE(p.adjustment_count, 0) + IF(v.is_adjustment, 1, 0) AS adjustment_count,
+  COALESCE(p.first_published_at, v.changed_at) AS first_published_at,
+  -- R24: the project's own currency; other currencies need a table of rates and stay NULL without one, never 1:1
+  IF(v.currency = @project_currency, v.value, NULL) AS value_project,
+  IF(v.currency = @project_currency, 1.0, NULL) AS fx_rate,
+  IF(v.currency = @project_currency, IF(v.action IN ('VANISH', 'FOLLOW'), p.day, s.day), NULL) AS fx_date,
+  @crm_load_id AS crm_load_id,
+  @run_id AS run_id,
+  v.version,
+  v.reason,
+  v.changed_at,
+  v.is_adjustment,
+  p.day AS day_before,
+  COALESCE(v.value, 0.0) - COALESCE(p.value, 0.0) AS value_delta
+FROM valued AS v
+LEFT JOIN published AS p ON p.id = v.id
+LEFT JOIN seen AS s ON s.id = v.id;
