@@ -18,6 +18,7 @@ from conversions_assets.warehouse.dialect import bigquery_type, to_duckdb
 logger = logging.getLogger(__name__)
 
 HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+CATALOG = "_warehouse"
 FUNCTIONS = Path(__file__).with_name("duckdb_functions.sql")
 # A user's SQL can read tables and nothing else: no files, no network, no extensions, no change of these settings.
 SETTINGS = (
@@ -120,12 +121,26 @@ def _create(table: Table, columns: Mapping[str, str]) -> exp.Create:
     return exp.Create(this=schema, kind="TABLE", exists=True)
 
 
+def _attach(path: Path) -> duckdb.DuckDBPyConnection:
+    # Under a name of our own: DuckDB names a file's catalog after the file, and `conversions.lead` in conversions.duckdb
+    # would be ambiguous between catalog and dataset.
+    connection = duckdb.connect()
+    file = str(path).replace("'", "''")
+    try:
+        connection.execute(f"ATTACH '{file}' AS {CATALOG}")
+        connection.execute(f"USE {CATALOG}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _connect(path: Path, lock_timeout: timedelta) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + lock_timeout.total_seconds()
     told = False
     while True:
         try:
-            return duckdb.connect(str(path))
+            return _attach(path)
         except duckdb.IOException as error:
             holder = HOLDER.search(str(error))
             if holder is None:
