@@ -1,0 +1,6 @@
+"""What a user writes in YAML. Each component is a schema and hands over to `assets`."""
+
+from conversions_assets.components.crm_tables import CrmTables
+from conversions_assets.components.custom_conversion import CustomConversion
+
+__all__ = ["CrmTables", "CustomConversion"]

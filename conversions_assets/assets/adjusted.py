@@ -1,0 +1,128 @@
+"""`adjusted/<name>`: per local day what is published; late changes inside the window, each with a ledger entry."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from conversions_assets.adjustment.publish import Published, publish
+from conversions_assets.assets.conversions import conversions_key, run_metadata
+from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
+from conversions_assets.contract.conversion import Conversion
+from conversions_assets.contract.stage import Run
+from conversions_assets.warehouse.raw import RawTables
+
+
+def adjusted_key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["adjusted", name])
+
+
+def adjusted_asset(
+    conversion: Conversion,
+    partitions: dg.DailyPartitionsDefinition,
+    freshness: dg.FreshnessPolicy | None,
+    owners: Sequence[str],
+    group: str,
+) -> dg.AssetsDefinition:
+    """The published table of a conversion."""
+    window = f"late changes within {conversion.window_days} days" if conversion.window_days else "each day once, then frozen"
+
+    @dg.asset(
+        key=adjusted_key(conversion.name),
+        deps=[conversions_key(conversion.name)],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        kinds={"sql", "duckdb"},
+        owners=list(owners),
+        group_name=group,
+        description=f"What is published of `{conversion.name}`: {window}. Why a row changed: `{conversion.ledger}`.",
+        code_version=conversion.query.version,
+        metadata={
+            "ledger": str(conversion.ledger),
+            "drift report": str(conversion.drift),
+            "window": f"{conversion.window_days} days",
+            **_window_note(conversion),
+        },
+        freshness_policy=freshness,
+        pool=POOL,
+    )
+    def _adjusted(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, raw_tables: dg.ResourceParam[RawTables]
+    ) -> dg.MaterializeResult[Any]:
+        with warehouse.open() as session:
+            run = start_run(context, session, conversion, raw_tables)
+            done = publish(session, conversion, partition_days(context), run, context.log.info)
+        for day, values in _per_day(done).items():
+            context.add_asset_metadata(values, partition_key=day)
+        return dg.MaterializeResult(metadata=_metadata(conversion, run, done))
+
+    return _adjusted
+
+
+def _window_note(conversion: Conversion) -> dict[str, str]:
+    if conversion.window_days <= 54:
+        return {}
+    return {"note": "Google Ads takes adjustments for 54 days only; later ones reach reports, not bidding."}
+
+
+def _metadata(conversion: Conversion, run: Run, done: Published) -> dict[str, Any]:
+    from conversions_assets.assets import presentation
+
+    by_reason: dict[str, int] = {}
+    for row in done.changes:
+        by_reason[row["reason"]] = by_reason.get(row["reason"], 0) + row["ids"]
+    adjusted = [row for row in done.changes if row["reason"] != "PUBLISHED"]
+    active, retracted = (sum(row[name] for row in done.totals) for name in ("active", "retracted"))
+    not_attributed = sum(row["not_attributed"] for row in done.totals)
+    return {
+        "days": len(done.days),
+        "window": f"{done.window.first} to {done.window.last}",
+        "frozen days in this run": done.frozen_days,
+        "dagster/row_count": active + retracted,
+        "retracted": retracted,
+        "value": presentation.per_currency(done.totals),
+        "(not attributed)": f"{not_attributed / max(active, 1):.1%}",
+        "versions by reason": ", ".join(f"{reason} {ids}" for reason, ids in sorted(by_reason.items())) or "none",
+        "value moved": presentation.per_currency(adjusted, "value_delta"),
+        "changes per day": presentation.table(done.changes),
+        "drift report": presentation.table(done.drift),
+        "plot": _plot(conversion, done),
+        "SQL": presentation.sql(conversion.query.text),
+        "checks": presentation.checks_link(conversions_key(conversion.name).path),
+        **run_metadata(run),
+    }
+
+
+def _plot(conversion: Conversion, done: Published) -> dg.MarkdownMetadataValue:
+    from conversions_assets.assets import presentation
+
+    days = done.days.all()
+    counts = {day: {"active": 0, "retracted": 0, "changed": 0} for day in days}
+    for row in done.totals:
+        counts[row["day"]]["active"] += row["active"]
+        counts[row["day"]]["retracted"] += row["retracted"]
+    for row in done.changes:
+        if row["day"] in counts and row["adjustments"]:
+            counts[row["day"]]["changed"] += row["adjustments"]
+    return presentation.bars(
+        f"{conversion.name}: published per day",
+        [str(day) for day in days],
+        {
+            "active": [counts[day]["active"] for day in days],
+            "retracted": [counts[day]["retracted"] for day in days],
+            "adjusted in this run": [counts[day]["changed"] for day in days],
+        },
+    )
+
+
+def _per_day(done: Published) -> dict[str, dict[str, Any]]:
+    per_day: dict[str, dict[str, Any]] = {
+        str(day): {"active (day)": 0, "retracted (day)": 0, "versions (day)": 0} for day in done.days.all()
+    }
+    for row in done.totals:
+        per_day[str(row["day"])]["active (day)"] += row["active"]
+        per_day[str(row["day"])]["retracted (day)"] += row["retracted"]
+    for row in done.changes:
+        if str(row["day"]) in per_day:
+            per_day[str(row["day"])]["versions (day)"] += row["ids"]
+    return per_day

@@ -1,0 +1,74 @@
+"""What a person sees in the Dagster UI: small tables and plots. Imported in runs only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+MAX_TABLE_ROWS = 31
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Rows (the newest 31 at most) as a table; the columns are those of the first row."""
+    shown = rows[-MAX_TABLE_ROWS:]
+    columns = [dg.TableColumn(name, _kind(shown, name)) for name in (shown[0] if shown else {})]
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in shown],
+        schema=dg.TableSchema(columns),
+    )
+
+
+def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> dg.MarkdownMetadataValue:
+    """A stacked bar chart per label as an inline picture (SVG)."""
+    import pygal
+    from pygal.style import CleanStyle
+
+    chart = pygal.StackedBar(
+        title=title,
+        style=CleanStyle(font_family="sans-serif"),
+        width=900,
+        height=320,
+        x_label_rotation=45,
+        show_minor_x_labels=False,
+        truncate_label=-1,
+        margin=12,
+        legend_at_bottom=True,
+        js=[],
+    )
+    chart.x_labels = list(labels)
+    chart.x_labels_major = list(labels)[:: max(1, len(labels) // 12)]
+    for name, values in series.items():
+        chart.add(name, list(values))
+    return dg.MetadataValue.md(f"![{title}]({chart.render_data_uri()})")
+
+
+def sql(text: str) -> dg.MarkdownMetadataValue:
+    """A query, as its author wrote it."""
+    return dg.MetadataValue.md(f"```sql\n{text.strip()}\n```")
+
+
+def per_currency(rows: Sequence[Mapping[str, Any]], column: str = "value") -> str:
+    """Sums per currency as one line: '12,345.00 EUR, 99.00 USD'."""
+    sums: dict[str, float] = {}
+    for row in rows:
+        if row[column] is not None:
+            sums[row["currency"]] = sums.get(row["currency"], 0.0) + row[column]
+    return ", ".join(f"{amount:,.2f} {currency}" for currency, amount in sorted(sums.items())) or "none"
+
+
+def checks_link(key: Sequence[str]) -> dg.UrlMetadataValue:
+    """The asset's checks in the UI."""
+    return dg.MetadataValue.url(f"/assets/{'/'.join(key)}?view=checks")
+
+
+def _kind(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    values = [row[name] for row in rows if row[name] is not None]
+    if values and all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return "int"
+    return "float" if values and all(isinstance(value, int | float) for value in values) else "string"
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, float):
+        return round(value, 4)
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,27 @@
+"""`<dataset>/<table>`: raw CRM tables that someone else loads, as external assets."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from conversions_assets.warehouse.raw import RawTable
+
+
+def raw_asset(raw: RawTable, freshness: dg.FreshnessPolicy | None, description: str | None, owners: Sequence[str]) -> dg.AssetSpec:
+    """The external asset of a declared table; what is declared of it is its metadata."""
+    declared = {
+        "primary key": ", ".join(raw.primary_key) or None,
+        "updated at": raw.updated_at,
+        "delete flag": raw.deleted,
+        "partition column": raw.partition_column,
+        "load id": raw.load_id or (f"max({raw.updated_at}) and the row count" if raw.updated_at else None),
+    }
+    return dg.AssetSpec(
+        key=dg.AssetKey([raw.table.dataset, raw.table.name]),
+        description=description or f"Raw table `{raw.table}`, loaded by someone else.",
+        group_name=raw.table.dataset,
+        kinds={"table"},
+        owners=list(owners),
+        metadata={name: value for name, value in declared.items() if value is not None},
+        freshness_policy=freshness,
+    )

@@ -1,0 +1,63 @@
+"""The warehouse as a Dagster resource, and what a run knows of itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from conversions_assets.contract.conversion import Conversion, Days
+from conversions_assets.contract.stage import Run
+from conversions_assets.project import read_clock
+from conversions_assets.warehouse.base import Warehouse
+from conversions_assets.warehouse.raw import RawTables, newest_load
+
+POOL = "duckdb"
+REQUESTED_ON = "conversions_assets/requested_on"
+"""Run tag: the local date on which a scan requested the run (R23); without it r is the date on which the run started."""
+
+
+class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Opens the warehouse for one step and closes it after: while one process writes a DuckDB file no other can open it.
+
+    Attributes:
+        duckdb_path: the file of the embedded engine.
+        lock_timeout_seconds: how long to wait while another process holds it.
+    """
+
+    duckdb_path: str
+    lock_timeout_seconds: float = 600
+
+    @contextmanager
+    def open(self) -> Iterator[Warehouse]:
+        """A session; temporary tables live as long as it does."""
+        from pathlib import Path
+
+        from conversions_assets.warehouse.duckdb import DuckDBWarehouse
+
+        with DuckDBWarehouse(Path(self.duckdb_path), timedelta(seconds=self.lock_timeout_seconds)) as warehouse:
+            yield warehouse
+
+
+def partition_days(context: dg.AssetExecutionContext) -> Days:
+    """The run's local days."""
+    keys = context.partition_key_range
+    return Days(datetime.fromisoformat(keys.start).date(), datetime.fromisoformat(keys.end).date())
+
+
+def start_run(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    warehouse: Warehouse,
+    conversion: Conversion,
+    raw_tables: RawTables,
+) -> Run:
+    """The run as the stations see it: its id, its clock, its local date r and the load it reads."""
+    clock = read_clock()
+    if clock.replaced:
+        started = clock.now
+    else:
+        record = context.instance.get_run_record_by_id(context.run_id)
+        started = datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else clock.now
+    requested = context.run.tags.get(REQUESTED_ON)
+    local_date = datetime.fromisoformat(requested).date() if requested else conversion.project.local_date(started)
+    return Run(context.run_id, clock, local_date, newest_load(warehouse, conversion.query.tables, raw_tables))

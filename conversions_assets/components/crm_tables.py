@@ -1,0 +1,113 @@
+"""`type: conversions_assets.components.CrmTables`: raw tables that someone else loads."""
+
+import re
+
+import dagster as dg
+from pydantic import field_validator
+
+from conversions_assets.assets.raw import raw_asset
+from conversions_assets.components.freshness import Freshness
+from conversions_assets.components.scaffolders import CrmTablesScaffolder
+from conversions_assets.contract.conversion import RESERVED_DATASETS
+from conversions_assets.project import load_project
+from conversions_assets.warehouse.base import Table
+from conversions_assets.warehouse.raw import RawTable
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LOAD_ID = re.compile(r"([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _identifier(name: str) -> str:
+    if not IDENTIFIER.fullmatch(name):
+        raise ValueError(f"'{name}' is no name of a table or column: letters, digits and _, no digit first")
+    return name
+
+
+class CrmTable(dg.Model, dg.Resolvable):
+    """One raw table. Everything is optional.
+
+    Attributes:
+        primary_key: the columns that name a row.
+        updated_at: a column that moves with every change.
+        deleted: a flag of the CRM or the loader.
+        partition_column: then the contract asks for a filter on it.
+        load_id: a column of the table, or `table.column` of another table in the dataset, that tells the load; else a
+            change of max(updated_at) and of the row count is a new load.
+    """
+
+    primary_key: list[str] = []
+    updated_at: str | None = None
+    deleted: str | None = None
+    partition_column: str | None = None
+    load_id: str | None = None
+    freshness: Freshness | None = None
+    description: str | None = None
+
+    @field_validator("updated_at", "deleted", "partition_column")
+    @classmethod
+    def _column(cls, name: str | None) -> str | None:
+        return name if name is None else _identifier(name)
+
+    @field_validator("primary_key")
+    @classmethod
+    def _columns(cls, names: list[str]) -> list[str]:
+        return [_identifier(name) for name in names]
+
+    @field_validator("load_id")
+    @classmethod
+    def _load_id(cls, name: str | None) -> str | None:
+        if name is not None and not LOAD_ID.fullmatch(name):
+            raise ValueError(f"'{name}' is neither `column` nor `table.column`")
+        return name
+
+
+@dg.scaffold_with(CrmTablesScaffolder)
+class CrmTables(dg.Component, dg.Model, dg.Resolvable):
+    """Tables of one dataset that Fivetran, Airbyte, dlt or a person loads: external assets `<dataset>/<table>`.
+
+    Attributes:
+        dataset: the dataset (DuckDB: schema) they lie in.
+        tables: the table's name -> what is known of it.
+    """
+
+    dataset: str
+    tables: dict[str, CrmTable]
+    owners: list[str] = []
+
+    @field_validator("dataset")
+    @classmethod
+    def _not_reserved(cls, dataset: str) -> str:
+        if dataset in RESERVED_DATASETS:
+            raise ValueError(f"R32: '{dataset}' is a dataset of this project; raw tables lie in one of their own")
+        return _identifier(dataset)
+
+    @field_validator("tables")
+    @classmethod
+    def _table_names(cls, tables: dict[str, CrmTable]) -> dict[str, CrmTable]:
+        for name in tables:
+            _identifier(name)
+        return tables
+
+    def raw_tables(self) -> list[RawTable]:
+        """What is declared, as the stations read it."""
+        return [
+            RawTable(
+                table=Table(self.dataset, name),
+                primary_key=tuple(declared.primary_key),
+                updated_at=declared.updated_at,
+                deleted=declared.deleted,
+                partition_column=declared.partition_column,
+                load_id=declared.load_id,
+            )
+            for name, declared in self.tables.items()
+        ]
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """External assets for the tables."""
+        zone = load_project().timezone
+        specs = []
+        for raw in self.raw_tables():
+            declared = self.tables[raw.table.name]
+            policy = declared.freshness.policy(zone) if declared.freshness else None
+            specs.append(raw_asset(raw, policy, declared.description, self.owners))
+        return dg.Definitions(assets=specs)

@@ -1,0 +1,109 @@
+"""`type: conversions_assets.components.CustomConversion`: one SQL query, one conversion."""
+
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+from pydantic import PrivateAttr, field_validator
+
+from conversions_assets.assets.adjusted import adjusted_asset
+from conversions_assets.assets.conversions import conversion_asset
+from conversions_assets.components.freshness import Freshness
+from conversions_assets.components.scaffolders import CustomConversionScaffolder
+from conversions_assets.contract.conversion import MAX_WINDOW_DAYS, Conversion, Dedup, check_name
+from conversions_assets.contract.query import read_query
+from conversions_assets.contract.shape import check_names, output_names
+from conversions_assets.project import ConfigurationError, load_project, read_clock
+
+
+@dg.scaffold_with(CustomConversionScaffolder)
+class CustomConversion(dg.Component, dg.Model, dg.Resolvable):
+    """A conversion: the assets `conversions/<name>` and `adjusted/<name>`, named after their folder.
+
+    Attributes:
+        query: the SQL file beside defs.yaml: BigQuery SQL, one SELECT.
+        start_date: the first local day (ISO date). Moving it back adds days, forward hides none.
+        adjustment_window_days: W: days before the run whose late changes are published; 0: published once, then frozen.
+        dedup: which `created` wins among rows of one id.
+        freshness: when `adjusted/<name>` counts as stale.
+    """
+
+    query: str
+    start_date: str
+    adjustment_window_days: int = 0
+    dedup: Dedup = "earliest"
+    freshness: Freshness | None = None
+    owners: list[str] = []
+    description: str | None = None
+    group: str = "conversions"
+    _conversion: Conversion | None = PrivateAttr(None)
+
+    @field_validator("adjustment_window_days")
+    @classmethod
+    def _window(cls, days: int) -> int:
+        if not 0 <= days <= MAX_WINDOW_DAYS:
+            raise ValueError(f"R14: a window of {days} days cannot be: write a whole number from 0 to {MAX_WINDOW_DAYS}")
+        return days
+
+    @field_validator("start_date")
+    @classmethod
+    def _past_date(cls, value: str) -> str:
+        try:
+            day = date.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError(f"'{value}' is no date; write it like \"2025-01-01\"") from error
+        today = load_project().local_date(read_clock().now)
+        if day > today:
+            raise ValueError(f"{day} lies in the future (today is {today}): write a day that has begun")
+        return value
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The conversion's assets and their checks.
+
+        Raises:
+            ConfigurationError: the folder's name is no conversion name (R32).
+            QueryError: the SQL file is missing or refused.
+        """
+        conversion = self._conversion = self._read(context.path)
+        project = conversion.project
+        partitions = dg.DailyPartitionsDefinition(
+            start_date=conversion.start_date.isoformat(), end_date=_end_date(conversion), timezone=project.timezone
+        )
+        policy = self.freshness.policy(project.timezone) if self.freshness else None
+        return dg.Definitions(
+            assets=[
+                conversion_asset(conversion, partitions, self.description, self.owners, self.group),
+                adjusted_asset(conversion, partitions, policy, self.owners, self.group),
+            ]
+        )
+
+    @property
+    def conversion(self) -> Conversion:
+        """The conversion as the stations receive it, once its definitions are built."""
+        assert self._conversion is not None
+        return self._conversion
+
+    def _read(self, folder: Path) -> Conversion:
+        wrong = check_name(folder.name)
+        if wrong:
+            raise ConfigurationError(f"{folder}: R32: {wrong}")
+        query = read_query(folder / self.query)
+        names = output_names(query)
+        if names is not None:
+            check_names(query, names)
+        return Conversion(
+            name=folder.name,
+            query=query,
+            start_date=date.fromisoformat(self.start_date),
+            window_days=self.adjustment_window_days,
+            dedup=self.dedup,
+            project=load_project(),
+        )
+
+
+def _end_date(conversion: Conversion) -> str | None:
+    # R33: a replayed clock ends the partitions; else Dagster ends them at the present by itself.
+    clock = read_clock()
+    if not clock.replaced:
+        return None
+    return conversion.project.local_date(clock.now).isoformat()
