@@ -1,5 +1,6 @@
 """The code location: loads defs/, binds the warehouse, the jobs and the schedules."""
 
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,10 @@ from conversions_assets.automation.drift_audit import drift_audit_job, weekly_dr
 from conversions_assets.components import CrmTables, CustomConversion
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.project import ConfigurationError, load_project, read_warehouse_settings
+
+# Dagster's own loader uses these two classes of Dagster; nobody here can act on that warning.
+for _name in ("LocalFileCodeReference", "CodeReferencesMetadataValue"):
+    warnings.filterwarnings("ignore", message=f"Class `{_name}`", category=dg.BetaWarning)
 
 
 @dg.definitions

@@ -1,12 +1,13 @@
 """`adjusted/<name>`: per local day what is published; late changes inside the window, each with a ledger entry."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from conversions_assets.adjustment.publish import Published, publish
-from conversions_assets.assets.conversions import conversions_key, run_metadata
+from conversions_assets.assets.conversions import conversions_key, per_day_metadata, run_metadata
 from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.stage import Run
@@ -52,9 +53,10 @@ def adjusted_asset(
         with warehouse.open() as session:
             run = start_run(context, session, conversion, raw_tables)
             done = publish(session, conversion, partition_days(context), run, context.log.info)
-        for day, values in _per_day(done).items():
-            context.add_asset_metadata(values, partition_key=day)
-        return dg.MaterializeResult(metadata=_metadata(conversion, run, done))
+        per_day = per_day_metadata(_per_day(done), _metadata(conversion, run, done), newest=done.days.last)
+        for day, metadata in per_day.items():
+            context.add_asset_metadata(metadata, partition_key=str(day))
+        return dg.MaterializeResult()
 
     return _adjusted
 
@@ -115,14 +117,14 @@ def _plot(conversion: Conversion, done: Published) -> dg.MarkdownMetadataValue:
     )
 
 
-def _per_day(done: Published) -> dict[str, dict[str, Any]]:
-    per_day: dict[str, dict[str, Any]] = {
-        str(day): {"active (day)": 0, "retracted (day)": 0, "versions (day)": 0} for day in done.days.all()
+def _per_day(done: Published) -> dict[date, dict[str, Any]]:
+    per_day: dict[date, dict[str, Any]] = {
+        day: {"dagster/partition_row_count": 0, "retracted (day)": 0, "versions (day)": 0} for day in done.days.all()
     }
     for row in done.totals:
-        per_day[str(row["day"])]["active (day)"] += row["active"]
-        per_day[str(row["day"])]["retracted (day)"] += row["retracted"]
+        per_day[row["day"]]["dagster/partition_row_count"] += row["active"] + row["retracted"]
+        per_day[row["day"]]["retracted (day)"] += row["retracted"]
     for row in done.changes:
-        if str(row["day"]) in per_day:
-            per_day[str(row["day"])]["versions (day)"] += row["ids"]
+        if row["day"] in per_day:
+            per_day[row["day"]]["versions (day)"] += row["ids"]
     return per_day

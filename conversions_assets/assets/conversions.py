@@ -1,6 +1,7 @@
 """`conversions/<name>`: per local day what the user's SQL says now, under the contract."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -61,28 +62,35 @@ def conversion_asset(
 def _report(
     context: dg.AssetExecutionContext, conversion: Conversion, run: Run, done: Materialised
 ) -> Iterator[Result]:
-    from conversions_assets.assets import presentation
-
     key = conversions_key(conversion.name)
-    metadata = {**_metadata(conversion, run, done), "checks": presentation.checks_link(key.path)}
+    per_day = per_day_metadata(_per_day(done), _metadata(conversion, run, done), newest=max(done.good_days, default=None))
     checks = [_check(outcome, done) for outcome in done.outcomes]
     if not done.failing_days:
-        for day, values in _per_day(done).items():
-            context.add_asset_metadata(values, partition_key=day)
-        yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=checks)
+        for day, metadata in per_day.items():
+            context.add_asset_metadata(metadata, partition_key=str(day))
+        yield dg.MaterializeResult(asset_key=key, check_results=checks)
         return
     # R11: the good days are recorded one by one, then the run fails and names the others.
-    per_day = _per_day(done)
     for day in done.good_days:
-        context.log_event(dg.AssetMaterialization(key, metadata={**metadata, **per_day[str(day)]}, partition=str(day)))
+        context.log_event(dg.AssetMaterialization(key, metadata=per_day[day], partition=str(day)))
     yield from checks
     failed = ", ".join(str(day) for day in sorted(done.failing_days))
     sentences = "; ".join(o.sentence for o in done.outcomes if o.rule.blocking and not o.passed)
     raise dg.Failure(
         description=f"{len(done.failing_days)} of {len(done.days)} days stay as they were: {failed}. Because {sentences}.",
-        metadata=metadata,
+        metadata=_metadata(conversion, run, done),
         allow_retries=False,
     )
+
+
+def per_day_metadata(
+    per_day: Mapping[date, Mapping[str, Any]], of_the_run: Mapping[str, Any], newest: date | None
+) -> dict[date, dict[str, Any]]:
+    """Each day's own figures; the run's tables and plots go to the newest day alone.
+
+    Dagster stores metadata once per partition, and the UI shows the newest: a year would hold each plot 365 times.
+    """
+    return {day: {**(of_the_run if day == newest else {}), **values} for day, values in per_day.items()}
 
 
 def _metadata(conversion: Conversion, run: Run, done: Materialised) -> dict[str, Any]:
@@ -117,6 +125,7 @@ def _metadata(conversion: Conversion, run: Run, done: Materialised) -> dict[str,
             },
         ),
         "SQL": presentation.sql(conversion.query.text),
+        "checks": presentation.checks_link(conversions_key(conversion.name).path),
         **run_metadata(run),
     }
 
@@ -129,10 +138,10 @@ def run_metadata(run: Run) -> dict[str, Any]:
     return metadata
 
 
-def _per_day(done: Materialised) -> dict[str, dict[str, Any]]:
+def _per_day(done: Materialised) -> dict[date, dict[str, Any]]:
     return {
-        str(row["day"]): {
-            "ids (day)": row["ids"],
+        row["day"]: {
+            "dagster/partition_row_count": row["ids"],
             "(not attributed) (day)": row["not_attributed_rows"],
             "quarantined (day)": row["quarantined_rows"],
         }
