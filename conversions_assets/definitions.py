@@ -14,9 +14,9 @@ from conversions_assets.components import CrmTables, CustomConversion
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.project import ConfigurationError, load_project, read_warehouse_settings
 
-# Dagster's own loader uses these two classes of Dagster; nobody here can act on that warning.
-for _name in ("LocalFileCodeReference", "CodeReferencesMetadataValue"):
-    warnings.filterwarnings("ignore", message=f"Class `{_name}`", category=dg.BetaWarning)
+# Dagster's own code uses its beta and preview functions; nobody here can act on these warnings. Our own use still warns.
+for _category in (dg.BetaWarning, dg.PreviewWarning):
+    warnings.filterwarnings("ignore", category=_category, module=r"dagster\.")
 
 
 @dg.definitions

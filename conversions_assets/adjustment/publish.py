@@ -34,7 +34,8 @@ class Published:
 
     Attributes:
         window: which days it was allowed to change.
-        changes: per day, reason and currency: `ids`, `adjustments`, `value_delta` (units of the currency).
+        changes: per day, reason and currency: `ids`, `adjustments`, `restated` (those still active),
+            `value_delta` (units of the currency).
         totals: per day and currency of the run's days: `active`, `retracted`, `value`, `not_attributed` as published now.
         drift: per kind and currency over the whole drift report: `row_count`, `ids`, `value_delta`.
     """

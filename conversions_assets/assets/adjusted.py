@@ -98,21 +98,21 @@ def _metadata(conversion: Conversion, run: Run, done: Published) -> dict[str, An
 def _plot(conversion: Conversion, done: Published) -> dg.MarkdownMetadataValue:
     from conversions_assets.assets import presentation
 
-    days = done.days.all()
-    counts = {day: {"active": 0, "retracted": 0, "changed": 0} for day in days}
+    counts = {day: {"active": 0, "retracted": 0, "restated": 0} for day in done.days.all()}
     for row in done.totals:
         counts[row["day"]]["active"] += row["active"]
         counts[row["day"]]["retracted"] += row["retracted"]
     for row in done.changes:
-        if row["day"] in counts and row["adjustments"]:
-            counts[row["day"]]["changed"] += row["adjustments"]
+        if row["day"] in counts and row["restated"]:
+            counts[row["day"]]["restated"] += row["restated"]
+            counts[row["day"]]["active"] -= row["restated"]
     return presentation.bars(
         f"{conversion.name}: published per day",
-        [str(day) for day in days],
+        [str(day) for day in counts],
         {
-            "active": [counts[day]["active"] for day in days],
-            "retracted": [counts[day]["retracted"] for day in days],
-            "adjusted in this run": [counts[day]["changed"] for day in days],
+            "active, as before": [row["active"] for row in counts.values()],
+            "restated in this run": [row["restated"] for row in counts.values()],
+            "retracted": [row["retracted"] for row in counts.values()],
         },
     )
 

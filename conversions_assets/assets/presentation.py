@@ -8,10 +8,12 @@ import dagster as dg
 MAX_TABLE_ROWS = 31
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Rows (the newest 31 at most) as a table; the columns are those of the first row."""
+def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
+    """Rows (the newest 31 at most) as a table; the columns are those of the first row. 'none' where there is no row."""
+    if not rows:
+        return dg.MetadataValue.text("none")
     shown = rows[-MAX_TABLE_ROWS:]
-    columns = [dg.TableColumn(name, _kind(shown, name)) for name in (shown[0] if shown else {})]
+    columns = [dg.TableColumn(name, _kind(shown, name)) for name in shown[0]]
     return dg.MetadataValue.table(
         records=[dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in shown],
         schema=dg.TableSchema(columns),
@@ -25,18 +27,20 @@ def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float 
 
     chart = pygal.StackedBar(
         title=title,
-        style=CleanStyle(font_family="sans-serif"),
+        # The UI shows it in a narrow dialog: large letters, few labels.
+        style=CleanStyle(font_family="sans-serif", label_font_size=20, legend_font_size=22, title_font_size=26),
         width=900,
-        height=320,
-        x_label_rotation=45,
+        height=600,
+        x_label_rotation=60,
         show_minor_x_labels=False,
         truncate_label=-1,
         margin=12,
         legend_at_bottom=True,
+        legend_at_bottom_columns=1,
         js=[],
     )
     chart.x_labels = list(labels)
-    chart.x_labels_major = list(labels)[:: max(1, len(labels) // 12)]
+    chart.x_labels_major = list(labels)[:: max(1, len(labels) // 8)]
     for name, values in series.items():
         chart.add(name, list(values))
     return dg.MetadataValue.md(f"![{title}]({chart.render_data_uri()})")

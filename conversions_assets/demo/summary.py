@@ -50,7 +50,7 @@ def _conversion(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     )
     values = _rows(
         connection,
-        f"SELECT currency, sum(value) AS value FROM demo.adjusted.{name} WHERE value IS NOT NULL GROUP BY 1 ORDER BY 2 DESC",  # noqa: S608
+        f"SELECT currency, sum(value) AS value FROM demo.adjusted.{name} WHERE value IS NOT NULL GROUP BY 1 HAVING sum(value) <> 0 ORDER BY 2 DESC",  # noqa: S608
     )
     money = ", ".join(f"{row['value']:,.0f} {row['currency']}" for row in values)
     quarantined = _rows(
