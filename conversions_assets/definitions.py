@@ -14,7 +14,7 @@ from conversions_assets.components import CrmTables, CustomConversion
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.project import ConfigurationError, load_project, read_warehouse_settings
 
-# Dagster's own code uses its beta and preview functions; nobody here can act on these warnings. Our own use still warns.
+# Dagster's own code uses its beta and preview functions; nobody here can act on that. Our own use still warns.
 for _category in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=_category, module=r"dagster\.")
 
@@ -61,6 +61,6 @@ def _refuse_twins(conversions: Sequence[Conversion]) -> None:
     for name, places in folders.items():
         if len(places) > 1:
             raise ConfigurationError(
-                f"two conversions are named '{name}': {' and '.join(map(str, places))}. A conversion is named after its "
-                "folder: rename one of them"
+                f"two conversions are named '{name}': {' and '.join(map(str, places))}. A conversion is named "
+                "after its folder: rename one of them"
             )

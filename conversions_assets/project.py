@@ -130,10 +130,14 @@ def read_warehouse_settings() -> WarehouseSettings:
     """
     kind = os.environ.get("CONVERSIONS_WAREHOUSE", "duckdb")
     if kind != "duckdb":
-        raise ConfigurationError(f"CONVERSIONS_WAREHOUSE={kind!r} is not supported; the engine of this version is duckdb")
+        raise ConfigurationError(
+            f"CONVERSIONS_WAREHOUSE={kind!r} is not supported; the engine of this version is duckdb"
+        )
     path = Path(os.environ.get("CONVERSIONS_DUCKDB_PATH") or PACKAGE.parent / ".data" / "conversions.duckdb")
     seconds = float(os.environ.get("CONVERSIONS_LOCK_TIMEOUT_SECONDS", "600"))
-    return WarehouseSettings(kind=kind, duckdb_path=path.expanduser().resolve(), lock_timeout=timedelta(seconds=seconds))
+    return WarehouseSettings(
+        kind=kind, duckdb_path=path.expanduser().resolve(), lock_timeout=timedelta(seconds=seconds)
+    )
 
 
 def use_duckdb_file(path: Path, now: datetime | None = None) -> None:

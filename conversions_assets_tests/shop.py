@@ -1,4 +1,4 @@
-"""A tiny shop for rule tests: raw orders in a DuckDB file, one conversion over them, runs at a chosen clock. No Dagster."""
+"""A tiny shop for rule tests: raw orders in a DuckDB file, one conversion, runs at a chosen clock. No Dagster."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -108,7 +108,7 @@ class Shop:
             return audit_drift(warehouse, self.conversion, self.run())
 
     def stored(self) -> list[dict[str, Any]]:
-        return self.query("SELECT * FROM conversions.\"order\" ORDER BY day, id")
+        return self.query('SELECT * FROM conversions."order" ORDER BY day, id')
 
     def quarantine(self) -> list[dict[str, Any]]:
         return self.query("SELECT * FROM conversions.order_quarantine ORDER BY day, id")

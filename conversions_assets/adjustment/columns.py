@@ -53,4 +53,4 @@ DRIFT: dict[str, str] = {
 """`adjusted.<name>_drift`: how the frozen days differ from what the CRM says now."""
 
 PUBLISHED_DAYS: dict[str, str] = COVERED_DAYS | {"first_window_day": "DATE"}
-"""`adjusted._<name>_days`: the days that were published once (R21), with the SQL they show and how far a run had frozen."""
+"""`adjusted._<name>_days`: the days that were published once (R21), their SQL and how far a run had frozen."""

@@ -36,7 +36,7 @@ class Published:
         window: which days it was allowed to change.
         changes: per day, reason and currency: `ids`, `adjustments`, `restated` (those still active),
             `value_delta` (units of the currency).
-        totals: per day and currency of the run's days: `active`, `retracted`, `value`, `not_attributed` as published now.
+        totals: per day and currency of the run's days: `active`, `retracted`, `not_attributed`, `value`.
         drift: per kind and currency over the whole drift report: `row_count`, `ids`, `value_delta`.
     """
 
@@ -178,8 +178,9 @@ def _refuse_uncomputed(warehouse: Warehouse, conversion: Conversion, days: Days)
     never = sorted(set(days.all()) - {row["day"] for row in warehouse.query(Statement(covered))})
     if never:
         raise NotComputedError(
-            f"conversions/{conversion.name} was never computed for {len(never)} of {len(days)} days (first {never[0]}, last "
-            f"{never[-1]}), so there is nothing to publish. Run first: dg launch --assets conversions/{conversion.name} "
+            f"conversions/{conversion.name} was never computed for {len(never)} of {len(days)} days (first {never[0]}, "
+            f"last {never[-1]}), so there is nothing to publish. Run first: "
+            f"dg launch --assets conversions/{conversion.name} "
             f"--partition-range {never[0]}...{never[-1]}"
         )
 

@@ -26,7 +26,9 @@ def adjusted_asset(
     group: str,
 ) -> dg.AssetsDefinition:
     """The published table of a conversion."""
-    window = f"late changes within {conversion.window_days} days" if conversion.window_days else "each day once, then frozen"
+    window = (
+        f"late changes within {conversion.window_days} days" if conversion.window_days else "each day once, then frozen"
+    )
 
     @dg.asset(
         key=adjusted_key(conversion.name),

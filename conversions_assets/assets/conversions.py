@@ -40,9 +40,14 @@ def conversion_asset(
         group_name=group,
         description=description or f"What `{conversion.query.path.name}` says now, one row per id and day.",
         code_version=conversion.query.version,
-        metadata={"query": dg.MetadataValue.path(str(conversion.query.path)), "window": f"{conversion.window_days} days"},
+        metadata={
+            "query": dg.MetadataValue.path(str(conversion.query.path)),
+            "window": f"{conversion.window_days} days",
+        },
         check_specs=[
-            dg.AssetCheckSpec(rule.name, asset=key, description=f"{rule.rules}: {rule.description}", blocking=rule.blocking)
+            dg.AssetCheckSpec(
+                rule.name, asset=key, description=f"{rule.rules}: {rule.description}", blocking=rule.blocking
+            )
             for rule in RULES
         ],
         output_required=False,
@@ -63,7 +68,9 @@ def _report(
     context: dg.AssetExecutionContext, conversion: Conversion, run: Run, done: Materialised
 ) -> Iterator[Result]:
     key = conversions_key(conversion.name)
-    per_day = per_day_metadata(_per_day(done), _metadata(conversion, run, done), newest=max(done.good_days, default=None))
+    per_day = per_day_metadata(
+        _per_day(done), _metadata(conversion, run, done), newest=max(done.good_days, default=None)
+    )
     checks = [_check(outcome, done) for outcome in done.outcomes]
     if not done.failing_days:
         for day, metadata in per_day.items():
@@ -77,7 +84,8 @@ def _report(
     failed = ", ".join(str(day) for day in sorted(done.failing_days))
     sentences = "; ".join(o.sentence for o in done.outcomes if o.rule.blocking and not o.passed)
     raise dg.Failure(
-        description=f"{len(done.failing_days)} of {len(done.days)} days stay as they were: {failed}. Because {sentences}.",
+        description=f"{len(done.failing_days)} of {len(done.days)} days stay as they were: {failed}. "
+        f"Because {sentences}.",
         metadata=_metadata(conversion, run, done),
         allow_retries=False,
     )

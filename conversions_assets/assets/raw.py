@@ -7,7 +7,9 @@ import dagster as dg
 from conversions_assets.warehouse.raw import RawTable
 
 
-def raw_asset(raw: RawTable, freshness: dg.FreshnessPolicy | None, description: str | None, owners: Sequence[str]) -> dg.AssetSpec:
+def raw_asset(
+    raw: RawTable, freshness: dg.FreshnessPolicy | None, description: str | None, owners: Sequence[str]
+) -> dg.AssetSpec:
     """The external asset of a declared table; what is declared of it is its metadata."""
     declared = {
         "primary key": ", ".join(raw.primary_key) or None,

@@ -14,11 +14,11 @@ from conversions_assets.warehouse.raw import RawTables, newest_load
 
 POOL = "duckdb"
 REQUESTED_ON = "conversions_assets/requested_on"
-"""Run tag: the local date on which a scan requested the run (R23); without it r is the date on which the run started."""
+"""Run tag: the local date on which a scan requested the run (R23); without it r is the run's own."""
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Opens the warehouse for one step and closes it after: while one process writes a DuckDB file no other can open it.
+    """Opens the warehouse for one step and closes it after: while a process writes a DuckDB file no other can open it.
 
     Attributes:
         duckdb_path: the file of the embedded engine.

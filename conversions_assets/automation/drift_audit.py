@@ -31,7 +31,10 @@ def drift_audit_job(conversions: Sequence[Conversion]) -> dg.JobDefinition:
         known = {conversion.name: conversion for conversion in conversions}
         unknown = sorted(set(config.conversions) - set(known))
         if unknown:
-            raise dg.Failure(f"there is no conversion {', '.join(unknown)}; there are {', '.join(sorted(known))}", allow_retries=False)
+            raise dg.Failure(
+                f"there is no conversion {', '.join(unknown)}; there are {', '.join(sorted(known))}",
+                allow_retries=False,
+            )
         for name in config.conversions or sorted(known):
             _audit_one(context, known[name], warehouse, raw_tables)
 
@@ -74,5 +77,7 @@ def _audit_one(
         **run_metadata(run),
     }
     context.log_event(
-        dg.AssetObservation(adjusted_key(conversion.name), description=f"drift audit: {ids} ids differ", metadata=metadata)
+        dg.AssetObservation(
+            adjusted_key(conversion.name), description=f"drift audit: {ids} ids differ", metadata=metadata
+        )
     )

@@ -42,7 +42,9 @@ class CustomConversion(dg.Component, dg.Model, dg.Resolvable):
     @classmethod
     def _window(cls, days: int) -> int:
         if not 0 <= days <= MAX_WINDOW_DAYS:
-            raise ValueError(f"R14: a window of {days} days cannot be: write a whole number from 0 to {MAX_WINDOW_DAYS}")
+            raise ValueError(
+                f"R14: a window of {days} days cannot be: write a whole number from 0 to {MAX_WINDOW_DAYS}"
+            )
         return days
 
     @field_validator("start_date")

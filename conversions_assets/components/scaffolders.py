@@ -12,7 +12,7 @@ attributes:
   query: {name}.sql
   # The first local day. Every day from here to yesterday is a partition.
   start_date: "{start_date}"
-  # Late changes in the CRM are published for this many days; then a day is frozen. Without it: published once, then frozen.
+  # Late changes in the CRM are published for this many days, then a day is frozen. Without it: at once.
   adjustment_window_days: 30
 """
 

@@ -146,4 +146,4 @@ COVERED_DAYS: dict[str, str] = {
     "run_id": "STRING",
     "covered_at": "TIMESTAMP",
 }
-"""Columns of `conversions._<name>_days` and `adjusted._<name>_days`: which days a run has covered, also without a row."""
+"""Columns of `conversions._<name>_days` and `adjusted._<name>_days`: the days that a run has covered."""

@@ -91,8 +91,11 @@ class Conversion:
 def check_name(name: str) -> str | None:
     """What is wrong with a conversion's name (R32); None if nothing is."""
     if not NAME.fullmatch(name):
-        return f"the folder name '{name}' is no conversion name: lower-case letters, digits and _, a letter first, at most 51 characters"
+        return (
+            f"the folder name '{name}' is no conversion name: write lower-case letters, digits and _, a letter first, "
+            "at most 51 characters"
+        )
     for ending in RESERVED_ENDINGS:
         if name.endswith(ending):
-            return f"the folder name '{name}' ends in {ending}, which names tables of other conversions: choose another name"
+            return f"the folder name '{name}' ends in {ending}, which names tables of other conversions: rename it"
     return None

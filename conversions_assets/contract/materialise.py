@@ -89,7 +89,8 @@ def refuse_other_zone(warehouse: Warehouse, conversion: Conversion) -> None:
         if row["time_zone"] != conversion.project.timezone:
             raise ConfigurationError(
                 f"R31: the stored days of {conversion.name} are local days in {row['time_zone']}, project.yaml says "
-                f"{conversion.project.timezone}. Write `timezone: {row['time_zone']}`, or start a new conversion in a new folder."
+                f"{conversion.project.timezone}. Write `timezone: {row['time_zone']}`, or start a new "
+                "conversion in a new folder."
             )
 
 
@@ -119,9 +120,7 @@ def _failing_ids(warehouse: Warehouse, outcomes: Sequence[suite.Outcome]) -> dic
     return found
 
 
-def _write(
-    warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, failing: frozenset[date]
-) -> None:
+def _write(warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, failing: frozenset[date]) -> None:
     statements = bind(
         HERE / "write.sql",
         {"stored": conversion.stored, "quarantine": conversion.quarantine, "covered": conversion.covered},

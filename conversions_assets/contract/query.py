@@ -89,7 +89,9 @@ def point_at(path: Path, text: str, offset: int, problem: str, fix: str) -> Quer
     line_end = text.find("\n", offset)
     source = text[line_start : line_end if line_end >= 0 else len(text)].rstrip("\r")
     number, column = text.count("\n", 0, offset) + 1, offset - line_start + 1
-    length = next((i for i, c in enumerate(source[column - 1 :]) if not (c.isalnum() or c in "_`.@")), len(source) - column + 1)
+    length = next(
+        (i for i, c in enumerate(source[column - 1 :]) if not (c.isalnum() or c in "_`.@")), len(source) - column + 1
+    )
     margin = f"{number:>5} | "
     excerpt = f"{margin}{source}\n{' ' * (len(margin) - 2)}| {' ' * (column - 1)}{'^' * max(1, length)}"
     return QueryError(path, number, column, problem, fix, excerpt)
@@ -99,7 +101,9 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise QueryError(path, 1, 1, "there is no such SQL file", "create it, or correct `query:` in defs.yaml") from error
+        raise QueryError(
+            path, 1, 1, "there is no such SQL file", "create it, or correct `query:` in defs.yaml"
+        ) from error
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise QueryError(path, line, 1, "the file is not UTF-8 text", "save it as UTF-8") from error
@@ -131,19 +135,31 @@ def _single_select(path: Path, text: str) -> "exp.Query":
     except ParseError as error:
         found = error.errors[0] if error.errors else {}
         raise point_at(
-            path, text, _offset(text, found), f"R1: this is no BigQuery SQL: {found.get('description') or error}", "correct the SQL here"
+            path,
+            text,
+            _offset(text, found),
+            f"R1: this is no BigQuery SQL: {found.get('description') or error}",
+            "correct the SQL here",
         ) from error
     except (TokenError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise point_at(path, text, 0, f"R1: this is no BigQuery SQL: {reason}", "correct the SQL") from error
     if not trees:
-        raise point_at(path, text, 0, "R1: the file holds no statement", "write one SELECT that returns id, client_id and created")
+        raise point_at(
+            path, text, 0, "R1: the file holds no statement", "write one SELECT that returns id, client_id and created"
+        )
     if len(trees) > 1:
         offset = _start_of(text, trees[1])
-        raise point_at(path, text, offset, f"R1: the file holds {len(trees)} statements", "keep one SELECT; use WITH for steps")
+        raise point_at(
+            path, text, offset, f"R1: the file holds {len(trees)} statements", "keep one SELECT; use WITH for steps"
+        )
     if not isinstance(trees[0], exp.Query):
         raise point_at(
-            path, text, _first_word(text), f"R1: {trees[0].key.upper()} is not read-only", "write one SELECT; conversions never change raw tables"
+            path,
+            text,
+            _first_word(text),
+            f"R1: {trees[0].key.upper()} is not read-only",
+            "write one SELECT; conversions never change raw tables",
         )
     _refuse_writes(path, text, trees[0])
     return trees[0]
@@ -154,12 +170,18 @@ def _refuse_writes(path: Path, text: str, tree: "exp.Query") -> None:
 
     for node in tree.find_all(exp.DML, exp.DDL, exp.Command, exp.Into):
         if not isinstance(node, exp.Query):
-            raise point_at(path, text, _start_of(text, node), f"R1: {node.key.upper()} is not read-only", "write one SELECT")
+            raise point_at(
+                path, text, _start_of(text, node), f"R1: {node.key.upper()} is not read-only", "write one SELECT"
+            )
     for table in tree.find_all(exp.Table):
         if isinstance(table.this, exp.Func):
             name = table.this.name or table.this.sql_name()
             raise point_at(
-                path, text, text.find(name), f"R1: the table function {name} is not allowed: a conversion reads tables only", "read a table of the warehouse"
+                path,
+                text,
+                text.find(name),
+                f"R1: the table function {name} is not allowed: a conversion reads tables only",
+                "read a table of the warehouse",
             )
 
 
@@ -173,14 +195,24 @@ def _tables(path: Path, text: str, tree: "exp.Query") -> list[Table]:
             if isinstance(source, exp.Table) and not isinstance(source.this, exp.Func):
                 found[_table(path, text, source)] = None
     if not found:
-        raise point_at(path, text, _first_word(text), "R1: the query reads no table", "read a raw table of the CRM: FROM dataset.table")
+        raise point_at(
+            path,
+            text,
+            _first_word(text),
+            "R1: the query reads no table",
+            "read a raw table of the CRM: FROM dataset.table",
+        )
     return list(found)
 
 
 def _table(path: Path, text: str, node: "exp.Table") -> Table:
     if not node.db:
         raise point_at(
-            path, text, _start_of(text, node), f"R1: the table `{node.name}` has no dataset", f"write dataset.{node.name}, or define it in WITH"
+            path,
+            text,
+            _start_of(text, node),
+            f"R1: the table `{node.name}` has no dataset",
+            f"write dataset.{node.name}, or define it in WITH",
         )
     return Table(node.db, node.name)
 
@@ -192,7 +224,11 @@ def _parameters(path: Path, text: str, tree: "exp.Query") -> set[str]:
     for parameter in tree.find_all(exp.Parameter):
         if parameter.name not in PARAMETERS:
             raise point_at(
-                path, text, text.find(f"@{parameter.name}"), f"R1: @{parameter.name} is no parameter of a conversion", "use @start_date and @end_date (DATE, inclusive)"
+                path,
+                text,
+                text.find(f"@{parameter.name}"),
+                f"R1: @{parameter.name} is no parameter of a conversion",
+                "use @start_date and @end_date (DATE, inclusive)",
             )
         names.add(parameter.name)
     return names
@@ -209,7 +245,7 @@ def _offset(text: str, found: dict[str, object]) -> int:
     return max(0, end - len(highlight))
 
 
-def _start_of(text: str, node: "exp.Expression") -> int:
+def _start_of(text: str, node: "exp.Expr") -> int:
     starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
     return min(starts) if starts else _first_word(text)
 

@@ -22,12 +22,20 @@ def check_names(query: Query, names: Sequence[str]) -> None:
             raise at_column(query, name, f"the column `{name}` is there twice", "keep one of them", last=True)
         if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, n=1)
-            fix = f"write AS {near[0]}" if near else f"remove it, or put it into params: the columns are {', '.join(NAMES)}"
+            fix = (
+                f"write AS {near[0]}"
+                if near
+                else f"remove it, or put it into params: the columns are {', '.join(NAMES)}"
+            )
             raise at_column(query, name, f"the column `{name}` is not part of the contract", fix)
     for column in COLUMNS:
         if column.required and column.name not in names:
             raise point_at(
-                query.path, query.text, _select_offset(query), f"the column `{column.name}` is missing", f"add `… AS {column.name}`: {column.meaning}"
+                query.path,
+                query.text,
+                _select_offset(query),
+                f"the column `{column.name}` is missing",
+                f"add `… AS {column.name}`: {column.meaning}",
             )
 
 
@@ -64,7 +72,7 @@ def output_names(query: Query) -> list[str] | None:
     return None if tree.is_star else list(tree.named_selects)
 
 
-def _projection(query: Query, name: str, last: bool = False) -> "exp.Expression | None":
+def _projection(query: Query, name: str, last: bool = False) -> "exp.Expr | None":
     found = [e for e in query.tree.selects if e.alias_or_name == name]
     return (found[-1] if last else found[0]) if found else None
 

@@ -16,6 +16,7 @@ from conversions_assets.contract.query import Query, QueryError, point_at
 from conversions_assets.contract.shape import at_column, check_names, check_types
 from conversions_assets.project import Clock, Project
 from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError
+from conversions_assets.warehouse.dialect import parse_expression
 from conversions_assets.warehouse.script import bind
 
 logger = logging.getLogger(__name__)
@@ -63,10 +64,10 @@ class Wanted:
 
 
 def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run) -> int:
-    """Run the user's query once and leave `staged` and `repeated` in the session. Returns how many rows were not wanted (R2).
+    """Run the user's query once and leave `staged` and `repeated` in the session; returns how many rows R2 dropped.
 
     Raises:
-        QueryError: the result breaks the contract as a whole: a column, a type, a NULL in `created`, or the engine refuses it.
+        QueryError: the result breaks the contract as a whole (column, type, NULL `created`), or the engine refuses it.
     """
     tree = _with_clock(conversion.query.tree, run.now)
     params = {"start_date": wanted.days.first - ONE_DAY, "end_date": wanted.days.last + ONE_DAY}
@@ -113,14 +114,16 @@ def describe(warehouse: Warehouse, query: Query, bound: Statement) -> Mapping[st
     return types
 
 
-def _wrap(tree: exp.Query, present: Mapping[str, str], cut: exp.Expression | None, ids: Table | None) -> exp.Query:
+def _wrap(tree: exp.Query, present: Mapping[str, str], cut: exp.Expr | None, ids: Table | None) -> exp.Query:
     columns = [
         exp.column(column.name, table="q").as_(column.name)
         if present.get(column.name, "NULL") != "NULL"
         else exp.cast(exp.null(), exp.DataType.build(column.type, dialect="bigquery")).as_(column.name)
         for column in COLUMNS
     ]
-    wrapped = exp.select(*columns).from_(exp.Subquery(this=tree.copy(), alias=exp.TableAlias(this=exp.to_identifier("q"))))
+    wrapped = exp.select(*columns).from_(
+        exp.Subquery(this=tree.copy(), alias=exp.TableAlias(this=exp.to_identifier("q")))
+    )
     if cut is not None:
         wrapped = wrapped.where(cut)
     if ids is not None:
@@ -129,21 +132,15 @@ def _wrap(tree: exp.Query, present: Mapping[str, str], cut: exp.Expression | Non
     return wrapped
 
 
-def _sql(text: str) -> exp.Expression:
-    from conversions_assets.warehouse.dialect import parse_bigquery
-
-    return parse_bigquery(f"SELECT {text}")[0].selects[0]  # type: ignore[attr-defined]
-
-
-_TRIMMED_ID = _sql("trimmed(q.id)")
-_FROM_FIRST = _sql("q.created IS NULL OR q.created >= @first_instant")
-_WITHIN = _sql(
+_TRIMMED_ID = parse_expression("trimmed(q.id)")
+_FROM_FIRST = parse_expression("q.created IS NULL OR q.created >= @first_instant")
+_WITHIN = parse_expression(
     "q.created IS NULL OR (q.created >= @first_instant AND q.created < @end_instant) OR q.created > @latest_created"
 )
 
 
-def _cut(query: Query, wanted: Wanted) -> exp.Expression | None:
-    # A query that uses both parameters cuts itself: its margin of a day is staged, so that what is dropped can be counted.
+def _cut(query: Query, wanted: Wanted) -> exp.Expr | None:
+    # A query that uses both parameters cuts itself: its margin of a day is staged, so that it can be counted.
     if wanted.open_ended:
         return _FROM_FIRST.copy()
     return None if query.uses_days else _WITHIN.copy()
@@ -156,8 +153,8 @@ def _instants(project: Project, days: Days) -> dict[str, datetime]:
 def _count_unwanted(
     warehouse: Warehouse, conversion: Conversion, days: Days, user_query: Statement, instants: Mapping[str, datetime]
 ) -> int:
-    outside = _sql("(created < @first_instant OR created >= @end_instant) AND created <= @latest_created")
-    source: exp.Expression = exp.table_("staged")
+    outside = parse_expression("(created < @first_instant OR created >= @end_instant) AND created <= @latest_created")
+    source: exp.Expr = exp.table_("staged")
     params: dict[str, Any] = dict(instants)
     if not conversion.query.uses_days:
         source = exp.Subquery(this=user_query.tree.copy(), alias=exp.TableAlias(this=exp.to_identifier("q")))
@@ -181,37 +178,61 @@ def _refuse_null_created(warehouse: Warehouse, query: Query) -> None:
 def _with_clock(tree: exp.Query, now: datetime) -> exp.Query:
     """CURRENT_* as literals of the run's clock (R33): one run has one now, and a replay has its own."""
 
-    def literal(node: exp.Expression) -> exp.Expression:
+    def literal(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.CurrentTimestamp):
             return exp.cast(exp.Literal.string(now.isoformat()), exp.DataType.build("TIMESTAMP", dialect="bigquery"))
         if isinstance(node, exp.CurrentDate | exp.CurrentDatetime | exp.CurrentTime):
             local = now.astimezone(_zone(node.this))
-            return _CURRENT[type(node)](local)
+            replaced: exp.Expr = _CURRENT[type(node)](local)
+            return replaced
         return node
 
-    return tree.transform(literal)
+    bound = tree.transform(literal)
+    assert isinstance(bound, exp.Query)
+    return bound
 
 
-def _zone(argument: exp.Expression | None) -> Any:
+def _zone(argument: exp.Expr | None) -> Any:
     from zoneinfo import ZoneInfo
 
     return ZoneInfo(argument.name) if isinstance(argument, exp.Literal) else UTC
 
 
-_CURRENT: dict[type[exp.Expression], Any] = {
+_CURRENT: dict[type[exp.Expr], Any] = {
     exp.CurrentDate: lambda local: exp.cast(exp.Literal.string(local.date().isoformat()), "DATE"),
     exp.CurrentDatetime: lambda local: exp.cast(
-        exp.Literal.string(local.replace(tzinfo=None).isoformat(sep=" ")), exp.DataType.build("DATETIME", dialect="bigquery")
+        exp.Literal.string(local.replace(tzinfo=None).isoformat(sep=" ")),
+        exp.DataType.build("DATETIME", dialect="bigquery"),
     ),
     exp.CurrentTime: lambda local: exp.cast(exp.Literal.string(local.time().isoformat()), "TIME"),
 }
 
 _MISSING = (
-    (re.compile(r"Table with name (?P<name>\S+) does not exist"), "the table `{}` does not exist", "write a table of the warehouse"),
-    (re.compile(r"Schema with name (?P<name>\S+) does not exist"), "the dataset `{}` does not exist", "load it, or correct the name"),
-    (re.compile(r'Referenced column "(?P<name>[^"]+)" not found'), "the column `{}` does not exist", "write a column of the table"),
-    (re.compile(r'does not have a column named "(?P<name>[^"]+)"'), "the column `{}` does not exist", "write a column of the table"),
-    (re.compile(r"Scalar Function with name (?P<name>\S+) does not exist"), "the function `{}` does not exist here", "use a function of BigQuery"),
+    (
+        re.compile(r"Table with name (?P<name>\S+) does not exist"),
+        "the table `{}` does not exist",
+        "write a table of the warehouse",
+    ),
+    (
+        re.compile(r"Schema with name (?P<name>\S+) does not exist"),
+        "the dataset `{}` does not exist",
+        "load it, or correct the name",
+    ),
+    (
+        re.compile(r'Referenced column "(?P<name>[^"]+)" not found'),
+        "the column `{}` does not exist",
+        "write a column of the table",
+    ),
+    (
+        re.compile(r'does not have a column named "(?P<name>[^"]+)"'),
+        "the column `{}` does not exist",
+        "write a column of the table",
+    ),
+    (
+        re.compile(r"Scalar Function with name (?P<name>\S+) does not exist"),
+        "the function `{}` does not exist here",
+        "use a function of BigQuery",
+    ),
 )
 _SUGGESTION = re.compile(r'(?:Did you mean|Candidate bindings:|Candidate functions:)\s*"?(?P<names>[^\n?]+)')
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -38,7 +39,9 @@ def main() -> int:
         for number, load in enumerate(loads):
             if load.load_id < present:
                 continue
-            _step(f"load {load.load_id}: {sum(len(rows) for rows in load.rows.values()):,} rows of HubSpot and the shop")
+            _step(
+                f"load {load.load_id}: {sum(len(rows) for rows in load.rows.values()):,} rows of HubSpot and the shop"
+            )
             if load.load_id > present:
                 write_load(path, load)
                 _report_load(instance, load)
@@ -73,7 +76,7 @@ def _bring_up_to_date(instance: dg.DagsterInstance, path: Path, load: Load, back
 def _report_load(instance: dg.DagsterInstance, load: Load) -> None:
     """What a loader tells Dagster: these raw tables are new."""
     for name, rows in load.rows.items():
-        metadata = {"load": load.load_id, "rows in this load": len(rows)}
+        metadata: dict[str, Any] = {"load": load.load_id, "rows in this load": len(rows)}
         instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(name.split(".")), metadata=metadata))
 
 

@@ -39,7 +39,7 @@ def newest_raw_load(path: Path) -> str | None:
             if connection.execute(
                 "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [table.dataset, table.name]
             ).fetchall():
-                [(load,)] = connection.execute(f"SELECT max(_load_id) FROM {table}").fetchall()  # noqa: S608
+                [(load,)] = connection.execute(f"SELECT max(_load_id) FROM {table}").fetchall()
                 newest.append(load)
     # A load is complete once every table has it.
     return min(newest) if len(newest) == len(TABLES) and None not in newest else None
@@ -55,8 +55,8 @@ def write_load(path: Path, load: Load) -> None:
         for name, columns in TABLES.items():
             schema = pa.schema([(column, ARROW[kind]) for column, kind in columns.items()])
             connection.register("arriving", pa.Table.from_pylist(load.rows[name], schema=schema))
-            connection.execute(f"DELETE FROM {_table(name)} WHERE id IN (SELECT id FROM arriving)")  # noqa: S608
-            connection.execute(f"INSERT INTO {_table(name)} SELECT * FROM arriving")  # noqa: S608
+            connection.execute(f"DELETE FROM {_table(name)} WHERE id IN (SELECT id FROM arriving)")
+            connection.execute(f"INSERT INTO {_table(name)} SELECT * FROM arriving")
             connection.unregister("arriving")
         connection.commit()
 

@@ -17,7 +17,10 @@ def show(path: Path, loads: Sequence[Load], conversions: Sequence[str], seconds:
         file = str(path).replace("'", "''")
         connection.execute(f"ATTACH '{file}' AS demo (READ_ONLY)")
         connection.execute("USE demo")
-        print(f"\n{'=' * 100}\nThe demo in figures (the clock stands at {loads[-1].at:%Y-%m-%d %H:%M} UTC; {seconds:.0f} s)\n")
+        print(
+            f"\n{'=' * 100}\n"
+            f"The demo in figures (the clock stands at {loads[-1].at:%Y-%m-%d %H:%M} UTC; {seconds:.0f} s)\n"
+        )
         _loaded(connection, loads)
         for name in conversions:
             _conversion(connection, name)
@@ -25,7 +28,7 @@ def show(path: Path, loads: Sequence[Load], conversions: Sequence[str], seconds:
         _frozen(connection, conversions)
     print(
         "\nLook at it:   make dev     then http://127.0.0.1:3000/assets"
-        "\nThe tables:   README.md, \"Where the data lies\""
+        '\nThe tables:   README.md, "Where the data lies"'
         f"\n{'=' * 100}"
     )
 
@@ -37,7 +40,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any
 
 
 def _loaded(connection: duckdb.DuckDBPyConnection, loads: Sequence[Load]) -> None:
-    counts = [f"{_rows(connection, f'SELECT count(*) AS n FROM demo.{table}')[0]['n']:,} {table}" for table in TABLES]  # noqa: S608
+    counts = [f"{_rows(connection, f'SELECT count(*) AS n FROM demo.{table}')[0]['n']:,} {table}" for table in TABLES]
     print(f"Loaded       {len(loads)} loads: {', '.join(counts)}")
 
 
@@ -46,20 +49,22 @@ def _conversion(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         connection,
         f"""SELECT count(*) FILTER (status = 'ACTIVE') AS active, count(*) FILTER (status = 'RETRACTED') AS retracted,
             avg((client_id IS NULL)::INT) FILTER (status = 'ACTIVE') AS unattributed, count(DISTINCT day) AS days
-            FROM demo.adjusted.{name}""",  # noqa: S608
+            FROM demo.adjusted.{name}""",
     )
     values = _rows(
         connection,
-        f"SELECT currency, sum(value) AS value FROM demo.adjusted.{name} WHERE value IS NOT NULL GROUP BY 1 HAVING sum(value) <> 0 ORDER BY 2 DESC",  # noqa: S608
+        f"""SELECT currency, sum(value) AS value FROM demo.adjusted.{name}
+            GROUP BY 1 HAVING sum(value) <> 0 ORDER BY 2 DESC""",
     )
     money = ", ".join(f"{row['value']:,.0f} {row['currency']}" for row in values)
     quarantined = _rows(
         connection,
-        f"SELECT rule, reason, count(*) AS n FROM demo.conversions.{name}_quarantine GROUP BY 1, 2 ORDER BY 1, 2",  # noqa: S608
+        f"SELECT rule, reason, count(*) AS n FROM demo.conversions.{name}_quarantine GROUP BY 1, 2 ORDER BY 1, 2",
     )
     reasons = _rows(
         connection,
-        f"SELECT reason, count(*) AS n FROM demo.adjusted.{name}_changes WHERE reason <> 'PUBLISHED' GROUP BY 1 ORDER BY 2 DESC, 1",  # noqa: S608
+        f"""SELECT reason, count(*) AS n FROM demo.adjusted.{name}_changes
+            WHERE reason <> 'PUBLISHED' GROUP BY 1 ORDER BY 2 DESC, 1""",
     )
     print(f"\n{name}")
     print(
@@ -76,19 +81,20 @@ def _examples(connection: duckdb.DuckDBPyConnection, conversions: Sequence[str])
     print("\nThree lines of the ledger")
     ledger = " UNION ALL ".join(
         f"SELECT '{name}' AS conversion, id, version, reason, before, after, day_after, value_delta, crm_load_id "
-        f"FROM demo.adjusted.{name}_changes WHERE reason <> 'PUBLISHED'"  # noqa: S608
+        f"FROM demo.adjusted.{name}_changes WHERE reason <> 'PUBLISHED'"
         for name in conversions
     )
     chosen = _rows(
         connection,
         f"""SELECT * FROM ({ledger})
             QUALIFY row_number() OVER (PARTITION BY reason ORDER BY abs(value_delta) DESC, conversion, id, version) = 1
-            ORDER BY list_position(['VANISHED', 'VALUE_CHANGED', 'REAPPEARED', 'MOVED'], reason), reason LIMIT 3""",  # noqa: S608
+            ORDER BY list_position(['VANISHED', 'VALUE_CHANGED', 'REAPPEARED', 'MOVED'], reason), reason LIMIT 3""",
     )
     for row in chosen:
         before, after = json.loads(row["before"]), json.loads(row["after"])
         print(
-            f"  {row['conversion']} {row['id']} of {row['day_after']}: {row['reason']}, value {_money(before)} -> {_money(after)}, "
+            f"  {row['conversion']} {row['id']} of {row['day_after']}: {row['reason']}, "
+            f"value {_money(before)} -> {_money(after)}, "
             f"status {after['status']}, version {row['version']}, found in load {row['crm_load_id']}"
         )
 
@@ -102,7 +108,8 @@ def _frozen(connection: duckdb.DuckDBPyConnection, conversions: Sequence[str]) -
     for name in conversions:
         rows = _rows(
             connection,
-            f"SELECT kind, count(*) AS n, sum(value_delta) AS value FROM demo.adjusted.{name}_drift GROUP BY 1 ORDER BY 1",  # noqa: S608
+            f"""SELECT kind, count(*) AS n, sum(value_delta) AS value
+                FROM demo.adjusted.{name}_drift GROUP BY 1 ORDER BY 1""",
         )
         listed = ", ".join(f"{row['n']} {row['kind']} ({row['value']:+,.2f})" for row in rows)
         print(f"  {name:<16} {listed or 'nothing'}")

@@ -35,7 +35,7 @@ class Table:
 class Statement:
     """One statement in BigQuery SQL with the values of its query parameters (`@name`)."""
 
-    tree: exp.Expression
+    tree: exp.Expr
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,4 +64,4 @@ class Warehouse(Protocol):
         """Names and BigQuery types of a table's columns; None if there is no such table."""
 
     def create_table(self, table: Table, columns: Mapping[str, str]) -> None:
-        """Make a table (and its dataset) unless it exists: partitioned by `day` and clustered by `id` where it has them."""
+        """Make a table (and its dataset) unless it exists: partitioned by `day`, clustered by `id`."""

@@ -86,7 +86,8 @@ class DuckDBWarehouse:
     def columns(self, table: Table) -> dict[str, str] | None:
         rows = self._run(
             "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $name ORDER BY column_index",
+            "WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $name "
+            "ORDER BY column_index",
             {"dataset": table.dataset, "name": table.name},
         ).fetchall()
         return {name: bigquery_type(kind) for name, kind in rows} or None
@@ -113,7 +114,7 @@ def _message(error: duckdb.Error) -> str:
 
 
 def _create(table: Table, columns: Mapping[str, str]) -> exp.Create:
-    definitions: list[exp.Expression] = [
+    definitions: list[exp.Expr] = [
         exp.ColumnDef(this=exp.to_identifier(name, quoted=True), kind=exp.DataType.build(kind, dialect="bigquery"))
         for name, kind in columns.items()
     ]
@@ -122,8 +123,8 @@ def _create(table: Table, columns: Mapping[str, str]) -> exp.Create:
 
 
 def _attach(path: Path) -> duckdb.DuckDBPyConnection:
-    # Under a name of our own: DuckDB names a file's catalog after the file, and `conversions.lead` in conversions.duckdb
-    # would be ambiguous between catalog and dataset.
+    # Under a name of our own: DuckDB names a file's catalog after the file, and `conversions.lead` in
+    # conversions.duckdb would be ambiguous between catalog and dataset.
     connection = duckdb.connect()
     file = str(path).replace("'", "''")
     try:

@@ -30,7 +30,7 @@ RawTables = Mapping[Table, RawTable]
 
 
 def newest_load(warehouse: Warehouse, tables: Sequence[Table], declared: RawTables) -> str | None:
-    """The newest load among the tables: the largest load id that a loader wrote; without one, `<max(updated_at)>/<rows>`.
+    """The newest load among the tables: the largest load id a loader wrote; without one, `<max(updated_at)>/<rows>`.
 
     None where nothing is declared that could tell a load.
     """
@@ -52,7 +52,7 @@ def _written_load(warehouse: Warehouse, raw: RawTable) -> str | None:
 
 
 def _seen_load(warehouse: Warehouse, raw: RawTable) -> str | None:
-    newest = exp.cast(exp.func("MAX", exp.column(raw.updated_at, quoted=True)), "TEXT")
+    newest = exp.cast(exp.func("MAX", exp.column(raw.updated_at or "", quoted=True)), "TEXT")
     rows = warehouse.query(
         Statement(exp.select(newest.as_("newest"), exp.Count(this=exp.Star()).as_("rows")).from_(raw.table.expression))
     )

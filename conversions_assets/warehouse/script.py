@@ -12,13 +12,13 @@ from typing import Any
 from sqlglot import exp
 
 from conversions_assets.warehouse.base import Statement, Table
-from conversions_assets.warehouse.dialect import parse_bigquery
+from conversions_assets.warehouse.dialect import parse_bigquery, parse_expression
 
 ISO_MICROSECONDS = "%Y-%m-%dT%H:%M:%E6SZ"
 
 
 @cache
-def _parsed(path: Path) -> tuple[exp.Expression, ...]:
+def _parsed(path: Path) -> tuple[exp.Expr, ...]:
     return tuple(parse_bigquery(path.read_text(encoding="utf-8")))
 
 
@@ -39,19 +39,19 @@ def bind(
 
 
 def _bind_tree(
-    template: exp.Expression,
+    template: exp.Expr,
     tables: Mapping[str, Table | exp.Query],
     params: Mapping[str, Any],
     columns: Mapping[str, str],
 ) -> Statement:
     tree = template.copy()
-    for node in list(tree.find_all(exp.In)):
-        _fill_list(node, params)
-    for node in list(tree.find_all(exp.Anonymous)):
-        _expand(node, columns)
-    for node in list(tree.find_all(exp.Table)):
-        if not node.db and node.name in tables:
-            _place(node, tables[node.name])
+    for membership in list(tree.find_all(exp.In)):
+        _fill_list(membership, params)
+    for call in list(tree.find_all(exp.Anonymous)):
+        _expand(call, columns)
+    for table in list(tree.find_all(exp.Table)):
+        if not table.db and table.name in tables:
+            _place(table, tables[table.name])
     used = {parameter.name for parameter in tree.find_all(exp.Parameter)}
     return Statement(tree, {name: value for name, value in params.items() if name in used})
 
@@ -59,7 +59,7 @@ def _bind_tree(
 def _place(node: exp.Table, target: Table | exp.Query) -> None:
     alias = node.alias or node.name
     if isinstance(target, Table):
-        replacement: exp.Expression = target.expression
+        replacement: exp.Expr = target.expression
         # The target of an INSERT or CREATE takes no alias.
         if isinstance(node.parent, exp.From | exp.Join | exp.Delete | exp.Update):
             replacement.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
@@ -106,7 +106,7 @@ def _expand_columns(node: exp.Anonymous, names: Sequence[str]) -> None:
         insert.set("this", exp.Schema(this=insert.this, expressions=listed))
 
 
-def _json_field(alias: str, column: str, kind: str) -> exp.Expression:
+def _json_field(alias: str, column: str, kind: str) -> exp.Expr:
     value = exp.column(column, table=alias)
     if kind == "TIMESTAMP":
         return _completed(f"FORMAT_TIMESTAMP('{ISO_MICROSECONDS}', value)", value)
@@ -114,11 +114,11 @@ def _json_field(alias: str, column: str, kind: str) -> exp.Expression:
 
 
 @cache
-def _template(text: str) -> exp.Expression:
-    return parse_bigquery(f"SELECT {text}")[0].expressions[0]
+def _template(text: str) -> exp.Expr:
+    return parse_expression(text)
 
 
-def _completed(text: str, value: exp.Expression) -> exp.Expression:
+def _completed(text: str, value: exp.Expr) -> exp.Expr:
     tree = _template(text).copy()
     for node in list(tree.find_all(exp.Column)):
         node.replace(value.copy())
