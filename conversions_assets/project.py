@@ -66,12 +66,13 @@ class Project(BaseModel):
         return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
 
 
-def load_project(path: Path = PROJECT_FILE) -> Project:
-    """Read project.yaml.
+def load_project(path: Path | None = None) -> Project:
+    """Read project.yaml: the one in the package, or the file that CONVERSIONS_PROJECT_FILE names.
 
     Raises:
         ConfigurationError: the file is missing, is no YAML, or a key or value is wrong.
     """
+    path = path or Path(os.environ.get("CONVERSIONS_PROJECT_FILE") or PROJECT_FILE)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Project.model_validate(content)

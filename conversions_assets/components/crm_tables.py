@@ -7,6 +7,7 @@ from pydantic import field_validator
 
 from conversions_assets.assets.raw import raw_asset
 from conversions_assets.components.freshness import Freshness
+from conversions_assets.components.located import LocatedComponent
 from conversions_assets.components.scaffolders import CrmTablesScaffolder
 from conversions_assets.contract.conversion import RESERVED_DATASETS
 from conversions_assets.project import load_project
@@ -62,7 +63,7 @@ class CrmTable(dg.Model, dg.Resolvable):
 
 
 @dg.scaffold_with(CrmTablesScaffolder)
-class CrmTables(dg.Component, dg.Model, dg.Resolvable):
+class CrmTables(LocatedComponent, dg.Model, dg.Resolvable):
     """Tables of one dataset that Fivetran, Airbyte, dlt or a person loads: external assets `<dataset>/<table>`.
 
     Attributes:

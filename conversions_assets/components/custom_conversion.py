@@ -9,6 +9,7 @@ from pydantic import PrivateAttr, field_validator
 from conversions_assets.assets.adjusted import adjusted_asset
 from conversions_assets.assets.conversions import conversion_asset
 from conversions_assets.components.freshness import Freshness
+from conversions_assets.components.located import LocatedComponent, yaml_error
 from conversions_assets.components.scaffolders import CustomConversionScaffolder
 from conversions_assets.contract.conversion import MAX_WINDOW_DAYS, Conversion, Dedup, check_name
 from conversions_assets.contract.query import read_query
@@ -17,7 +18,7 @@ from conversions_assets.project import ConfigurationError, load_project, read_cl
 
 
 @dg.scaffold_with(CustomConversionScaffolder)
-class CustomConversion(dg.Component, dg.Model, dg.Resolvable):
+class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
     """A conversion: the assets `conversions/<name>` and `adjusted/<name>`, named after their folder.
 
     Attributes:
@@ -89,6 +90,10 @@ class CustomConversion(dg.Component, dg.Model, dg.Resolvable):
         wrong = check_name(folder.name)
         if wrong:
             raise ConfigurationError(f"{folder}: R32: {wrong}")
+        if not (folder / self.query).is_file():
+            raise ConfigurationError(
+                yaml_error(folder, ["query"], f"there is no file {self.query} in this folder: create it, or correct its name")
+            )
         query = read_query(folder / self.query)
         names = output_names(query)
         if names is not None:

@@ -1,0 +1,55 @@
+"""Errors of a user's YAML with file, line and key."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import BaseModel, ValidationError
+
+from conversions_assets.project import ConfigurationError
+
+
+class LocatedComponent(dg.Component):
+    """A component whose wrong values are refused with the line of defs.yaml that holds them."""
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Build the component from its YAML.
+
+        Raises:
+            ConfigurationError: a value is wrong; the message names file, line and key.
+        """
+        try:
+            return super().load(attributes, context)
+        except Exception as error:
+            wrong = _validation_error(error)
+            if wrong is None:
+                raise
+            # A nested model's error does not say under which key it stands: the model is named after it.
+            outer = () if wrong.title == cls.__name__ else (wrong.title.lower(),)
+            problems = [yaml_error(context.path, (*outer, *e["loc"]), _message(e)) for e in wrong.errors()]
+            raise ConfigurationError("\n".join(problems)) from None
+
+
+def _validation_error(error: BaseException | None) -> ValidationError | None:
+    while error is not None and not isinstance(error, ValidationError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def yaml_error(folder: Path, keys: Sequence[Any], problem: str) -> str:
+    """`<folder>/defs.yaml:<line>: <key>: <problem>`; the line is that of the innermost key that is found."""
+    path = folder / "defs.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    line = 0
+    for key in keys:
+        found = (n for n in range(line, len(lines)) if re.match(rf"\s*-?\s*[\"']?{re.escape(str(key))}[\"']?\s*:", lines[n]))
+        line = next(found, line)
+    return f"{path}:{line + 1}: {'.'.join(map(str, keys))}: {problem}"
+
+
+def _message(details: Any) -> str:
+    message = str(details["msg"]).removeprefix("Value error, ")
+    return message if "got" in message or details["type"] == "value_error" else f"{message}; found {details['input']!r}"
