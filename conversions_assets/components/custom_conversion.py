@@ -92,7 +92,9 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
             raise ConfigurationError(f"{folder}: R32: {wrong}")
         if not (folder / self.query).is_file():
             raise ConfigurationError(
-                yaml_error(folder, ["query"], f"there is no file {self.query} in this folder: create it, or correct its name")
+                yaml_error(
+                    folder, ["query"], f"there is no file {self.query} in this folder: create it, or correct its name"
+                )
             )
         query = read_query(folder / self.query)
         names = output_names(query)

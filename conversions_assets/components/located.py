@@ -45,7 +45,9 @@ def yaml_error(folder: Path, keys: Sequence[Any], problem: str) -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     line = 0
     for key in keys:
-        found = (n for n in range(line, len(lines)) if re.match(rf"\s*-?\s*[\"']?{re.escape(str(key))}[\"']?\s*:", lines[n]))
+        found = (
+            n for n in range(line, len(lines)) if re.match(rf"\s*-?\s*[\"']?{re.escape(str(key))}[\"']?\s*:", lines[n])
+        )
         line = next(found, line)
     return f"{path}:{line + 1}: {'.'.join(map(str, keys))}: {problem}"
 
