@@ -98,7 +98,7 @@ class Deployment:
         return build_definitions(self.root / self.module)
 
     def launch(self, first: date | str, last: date | str, *assets: str) -> dg.ExecuteInProcessResult:
-        """One run over a range of days, with a real instance; assets as 'conversions/order', by default both."""
+        """One run over a range of days; assets as 'conversions/order', by default both."""
         keys = [dg.AssetKey(name.split("/")) for name in assets or ("conversions/order", "adjusted/order")]
         job = self.load().resolve_implicit_global_asset_job_def()
         with self.instance() as instance:
@@ -110,9 +110,8 @@ class Deployment:
             )
 
     def instance(self) -> dg.DagsterInstance:
-        home = self.root / "home"
-        home.mkdir(exist_ok=True)
-        return dg.DagsterInstance.local_temp(str(home))
+        """Runs and events in memory; the whole way with a DAGSTER_HOME is in scenarios/."""
+        return dg.DagsterInstance.ephemeral()
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.duckdb_path)) as connection:

@@ -12,7 +12,7 @@ DAGSTER_ROOMS = ("components", "assets", "automation")
 # The demo plays a user: it starts Dagster and stands outside of the house.
 OUTSIDE = ("demo", "defs")
 # Each room may import itself and what stands below it.
-ORDER = ("definitions", "components", "automation", "assets", "adjustment", "contract", "warehouse", "project")
+ORDER_OF_ROOMS = ("definitions", "components", "automation", "assets", "adjustment", "contract", "warehouse", "project")
 
 
 def room(path: Path) -> str:
@@ -35,9 +35,9 @@ def test_walls(path: Path) -> None:
     names = imported(path)
     if own not in (*DAGSTER_ROOMS, *OUTSIDE, "definitions"):
         assert not [name for name in names if name.split(".")[0] == "dagster"], "Dagster outside of its rooms"
-    if own in ORDER:
+    if own in ORDER_OF_ROOMS:
         rooms = {name.split(".")[1] for name in names if name.startswith("conversions_assets.")}
-        above = [other for other in rooms if other in ORDER and ORDER.index(other) < ORDER.index(own)]
+        above = [other for other in rooms if other in ORDER_OF_ROOMS and ORDER_OF_ROOMS.index(other) < ORDER_OF_ROOMS.index(own)]
         assert not above, f"{own} imports what stands above it"
         assert "demo" not in rooms
 

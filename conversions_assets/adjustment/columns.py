@@ -1,4 +1,4 @@
-"""The columns of the dataset `adjusted` (docs/semantics.md: R16, R21, R22, R24)."""
+"""The columns of the dataset `adjusted` (docs/rules.md: R16, R21, R22, R24)."""
 
 from conversions_assets.contract.columns import COLUMNS, COVERED_DAYS
 

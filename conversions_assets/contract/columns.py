@@ -1,4 +1,4 @@
-"""The one table of the contract: what a user's SQL returns (docs/semantics.md). Everything else reads it."""
+"""The one table of the contract: what a user's SQL returns (docs/rules.md). Everything else reads it."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -24,7 +24,7 @@ class Rule:
 
     Attributes:
         name: the asset check's name.
-        rules: their numbers in docs/semantics.md.
+        rules: their numbers in docs/rules.md.
         blocking: a day that fails keeps its last good state; else it is a warning.
         limit: the largest value that a day may have.
         sentence: what a person reads when a day has more.

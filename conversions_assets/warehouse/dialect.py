@@ -1,6 +1,6 @@
 """BigQuery SQL -> DuckDB SQL: one text, two engines. What has no equal meaning is refused, never guessed.
 
-Tried facts and known differences: docs/semantics.md and sqlglot's own tests.
+Tried facts and known differences: docs/rules.md and sqlglot's own tests.
 """
 
 import re
