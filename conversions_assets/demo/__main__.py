@@ -48,8 +48,8 @@ def main() -> int:
             _bring_up_to_date(instance, path, load, backfill=number == 0)
         _step("drift audit: the frozen days against the CRM")
         _succeed(_definitions().resolve_job_def("drift_audit").execute_in_process(instance=instance))
-    (PACKAGE.parent / ".data").mkdir(exist_ok=True)
-    (PACKAGE.parent / ".data" / "demo_now").write_text(loads[-1].at.isoformat(), encoding="utf-8")
+    # `make dev` opens the UI at this clock.
+    (path.parent / "demo_now").write_text(loads[-1].at.isoformat(), encoding="utf-8")
     summary.show(path, loads, CONVERSIONS, time.monotonic() - started)
     return 0
 

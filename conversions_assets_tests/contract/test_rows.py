@@ -50,7 +50,7 @@ def _params(**pairs: str) -> list[dict[str, str]]:
 
 def _add_orders(shop: Shop, count: int, created: str = TEN, prefix: str = "o") -> None:
     shop.query(
-        f"INSERT INTO shop.orders BY NAME SELECT '{prefix}' || n AS id, '1.2' AS client_id, "  # noqa: S608
+        f"INSERT INTO shop.orders BY NAME SELECT '{prefix}' || n AS id, '1.2' AS client_id, "
         f"TIMESTAMPTZ '{created}:00+00' AS created, 10.0 AS value, 'confirmed' AS status FROM range({count}) AS t(n)"
     )
 
@@ -193,13 +193,13 @@ def test_r05_the_last_tie_is_won_by_the_smallest_canonical_json(
 
 
 def test_r05_a_quarantined_row_wins_nothing(shop: Shop) -> None:
-    refused, kept = order("a", "2026-01-10T08:00", float("inf")), order("a", TEN, 2.0)
-    shop.set_orders([refused, kept])
-    _add_orders(shop, 50)
+    refused = [order(id, "2026-01-10T08:00", float("inf")) for id in "ab"]
+    shop.set_orders([*refused, order("a", TEN, 2.0), order("b", TEN, 3.0), order("b", "2026-01-10T11:00", 4.0)])
+    _add_orders(shop, 150)
     result = shop.convert(day("01-10"))
     assert result.failing_days == frozenset()
-    assert [row["value"] for row in shop.stored() if row["id"] == "a"] == [2.0]
-    assert result.profile[0]["conflicting_ids"] == 0
+    assert {row["id"]: row["value"] for row in shop.stored() if row["id"] in "ab"} == {"a": 2.0, "b": 3.0}
+    assert result.profile[0]["conflicting_ids"] == 1
 
 
 def test_r05_the_rule_works_within_a_day_only(shop: Shop) -> None:

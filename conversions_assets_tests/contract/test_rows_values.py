@@ -16,7 +16,7 @@ def _stored(shop: Shop, *orders: dict[str, Any]) -> list[dict[str, Any]]:
     """What 2026-01-10 holds after a run, beside 1000 plain orders that keep every share small."""
     shop.set_orders(orders)
     shop.query(
-        "INSERT INTO shop.orders BY NAME SELECT 'plain' || n AS id, '1.2' AS client_id, 10.0 AS value, "  # noqa: S608
+        "INSERT INTO shop.orders BY NAME SELECT 'plain' || n AS id, '1.2' AS client_id, 10.0 AS value, "
         f"TIMESTAMPTZ '{TEN}:00+00' AS created, 'confirmed' AS status FROM range(1000) AS t(n)"
     )
     shop.convert(day("01-10"))
@@ -129,7 +129,7 @@ def test_r06_a_naive_created_refuses_the_result_with_the_cast_to_write(shop: Sho
 )
 def test_r06_the_cast_that_the_hint_writes_is_accepted(shop: Shop, expression: str) -> None:
     shop.set_orders([order("a", TEN)])
-    shop.write_sql(f"SELECT id, client_id, TIMESTAMP({expression}, 'UTC') AS created FROM shop.orders")  # noqa: S608
+    shop.write_sql(f"SELECT id, client_id, TIMESTAMP({expression}, 'UTC') AS created FROM shop.orders")
     shop.convert(day("01-10"))
     assert [row["id"] for row in shop.stored()] == ["a"]
 
@@ -207,7 +207,7 @@ def test_r08_a_rise_of_more_than_10_points_over_the_28_day_mean_is_a_warning(
     shop: Shop, unattributed: int, warns: bool
 ) -> None:
     shop.query(
-        "INSERT INTO shop.orders BY NAME SELECT n::VARCHAR AS id, 'confirmed' AS status, 10.0 AS value, "  # noqa: S608
+        "INSERT INTO shop.orders BY NAME SELECT n::VARCHAR AS id, 'confirmed' AS status, 10.0 AS value, "
         "TIMESTAMPTZ '2026-01-01 10:00+00' + INTERVAL (n // 100) DAY AS created, "
         f"CASE WHEN n >= 2800 + {unattributed} OR n < 2800 THEN '1.2' END AS client_id FROM range(2900) AS t(n)"
     )
