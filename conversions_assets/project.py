@@ -25,6 +25,7 @@ class Thresholds(BaseModel):
 
     quarantined_share: float = Field(0.05, ge=0, le=1)
     conflicting_ids_share: float = Field(0.01, ge=0, le=1)
+    not_attributed_rise: float = Field(0.10, ge=0, le=1)
     future_tolerance_minutes: int = Field(15, ge=0)
 
 
@@ -78,6 +79,8 @@ def load_project(path: Path | None = None) -> Project:
         return Project.model_validate(content)
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path} is missing; it holds timezone and currency") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
@@ -135,7 +138,11 @@ def read_warehouse_settings() -> WarehouseSettings:
             f"CONVERSIONS_WAREHOUSE={kind!r} is not supported; the engine of this version is duckdb"
         )
     path = Path(os.environ.get("CONVERSIONS_DUCKDB_PATH") or PACKAGE.parent / ".data" / "conversions.duckdb")
-    seconds = float(os.environ.get("CONVERSIONS_LOCK_TIMEOUT_SECONDS", "600"))
+    timeout = os.environ.get("CONVERSIONS_LOCK_TIMEOUT_SECONDS", "600")
+    try:
+        seconds = float(timeout)
+    except ValueError as error:
+        raise ConfigurationError(f"CONVERSIONS_LOCK_TIMEOUT_SECONDS={timeout!r} is no number of seconds") from error
     return WarehouseSettings(
         kind=kind, duckdb_path=path.expanduser().resolve(), lock_timeout=timedelta(seconds=seconds)
     )

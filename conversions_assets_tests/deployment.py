@@ -105,7 +105,10 @@ class Deployment:
             return job.execute_in_process(
                 instance=instance,
                 asset_selection=keys,
-                tags={"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)},
+                tags={
+                    "dagster/asset_partition_range_start": str(first),
+                    "dagster/asset_partition_range_end": str(last),
+                },
                 raise_on_error=False,
             )
 
@@ -128,7 +131,9 @@ class Deployment:
                 "(id VARCHAR, client_id VARCHAR, created TIMESTAMPTZ, value DOUBLE, load_id VARCHAR)"
             )
             for id, created, value in rows:
-                connection.execute("INSERT INTO shop.orders VALUES (?, '1.2', ?::TIMESTAMPTZ, ?, 'L1')", [id, created, value])
+                connection.execute(
+                    "INSERT INTO shop.orders VALUES (?, '1.2', ?::TIMESTAMPTZ, ?, 'L1')", [id, created, value]
+                )
 
 
 def make_deployment(root: Path, files: Mapping[str, str] | None = None, zone: str = "UTC") -> Deployment:
@@ -156,5 +161,3 @@ def causes(error: BaseException) -> str:
         texts.append(str(seen))
         seen = seen.__cause__ or seen.__context__  # type: ignore[assignment]
     return "\n".join(texts)
-
-

@@ -1,5 +1,6 @@
 """A tiny shop for rule tests: raw orders in a DuckDB file, one conversion, runs at a chosen clock. No Dagster."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -27,6 +28,7 @@ ORDERS = {
     "user_id": "VARCHAR",
     "status": "VARCHAR",
 }
+PARAMS_FROM_JSON = """from_json(?, '[{"key":"VARCHAR","value":"VARCHAR"}]')"""
 SQL = """
 SELECT id, client_id, created, value, currency, is_qualified, params, user_id
 FROM shop.orders
@@ -43,6 +45,10 @@ def order(id: str | None, created: datetime | str | None, value: float | None = 
         created = created.replace(tzinfo=UTC)
     row = dict.fromkeys(ORDERS) | {"id": id, "created": created, "value": value, "status": "confirmed"}
     return row | {"client_id": "1.2"} | columns
+
+
+def _json(params: Sequence[Mapping[str, str]]) -> str:
+    return json.dumps([{name.lower(): value for name, value in pair.items()} for pair in params])
 
 
 @dataclass
@@ -79,8 +85,9 @@ class Shop:
             connection.execute("CREATE SCHEMA IF NOT EXISTS shop")
             connection.execute(f"CREATE OR REPLACE TABLE shop.orders ({columns})")
             for row in rows:
-                marks = ", ".join("?" for _ in ORDERS)
-                connection.execute(f"INSERT INTO shop.orders VALUES ({marks})", [row[name] for name in ORDERS])
+                marks = ", ".join(PARAMS_FROM_JSON if name == "params" else "?" for name in ORDERS)
+                values = dict(row) | {"params": None if row["params"] is None else _json(row["params"])}
+                connection.execute(f"INSERT INTO shop.orders VALUES ({marks})", [values[name] for name in ORDERS])
 
     def run(self) -> Run:
         self.runs += 1

@@ -37,7 +37,11 @@ def test_walls(path: Path) -> None:
         assert not [name for name in names if name.split(".")[0] == "dagster"], "Dagster outside of its rooms"
     if own in ORDER_OF_ROOMS:
         rooms = {name.split(".")[1] for name in names if name.startswith("conversions_assets.")}
-        above = [other for other in rooms if other in ORDER_OF_ROOMS and ORDER_OF_ROOMS.index(other) < ORDER_OF_ROOMS.index(own)]
+        above = [
+            other
+            for other in rooms
+            if other in ORDER_OF_ROOMS and ORDER_OF_ROOMS.index(other) < ORDER_OF_ROOMS.index(own)
+        ]
         assert not above, f"{own} imports what stands above it"
         assert "demo" not in rooms
 

@@ -31,7 +31,9 @@ def test_the_lock_pins_every_package_and_names_no_registry() -> None:
     assert not [line for line in lines if "://" in line or "index-url" in line]
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "Makefile", "README.md", ".ci/run", "dagster.yaml", "workspace.yaml"])
+@pytest.mark.parametrize(
+    "name", ["pyproject.toml", "Makefile", "README.md", ".ci/run", "dagster.yaml", "workspace.yaml"]
+)
 def test_no_file_names_a_path_of_this_machine(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert not re.search(r"/work/|/root/|/home/\w", text)

@@ -56,8 +56,8 @@ def start_run(
     if clock.replaced:
         started = clock.now
     else:
-        record = context.instance.get_run_record_by_id(context.run_id)
+        record = context.instance.get_run_record_by_id(context.run.run_id)
         started = datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else clock.now
     requested = context.run.tags.get(REQUESTED_ON)
     local_date = datetime.fromisoformat(requested).date() if requested else conversion.project.local_date(started)
-    return Run(context.run_id, clock, local_date, newest_load(warehouse, conversion.query.tables, raw_tables))
+    return Run(context.run.run_id, clock, local_date, newest_load(warehouse, conversion.query.tables, raw_tables))

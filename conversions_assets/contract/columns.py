@@ -26,6 +26,7 @@ class Column:
         null: what a NULL in a row means.
         accepted: other types that BigQuery coerces without loss.
         hint: what to write when the type is another one; `{}` is the user's expression.
+        advice: what to mind when writing it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Column:
     meaning: str
     accepted: tuple[str, ...] = ()
     hint: str = ""
+    advice: str = ""
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -52,7 +54,8 @@ COLUMNS: tuple[Column, ...] = (
         True,
         Presence.ALLOWED,
         "Google Analytics client id; NULL: (not attributed)",
-        hint="CAST({} AS STRING), of the text that the website sent: a number has lost digits",
+        hint="CAST({} AS STRING)",
+        advice="of the text that the website sent: a number has lost digits",
     ),
     Column(
         "created",
@@ -60,7 +63,8 @@ COLUMNS: tuple[Column, ...] = (
         True,
         Presence.REFUSED,
         "when it happened, time-zone aware",
-        hint="TIMESTAMP({}, 'Europe/Berlin') with the zone that the CRM writes local times in, 'UTC' if it writes UTC",
+        hint="TIMESTAMP({}, 'UTC')",
+        advice="with the zone that the CRM writes its times in, for example 'Europe/Berlin' for local times",
     ),
     Column(
         "value",

@@ -15,6 +15,7 @@ from conversions_assets.warehouse.base import Statement, Warehouse
 from conversions_assets.warehouse.script import bind
 
 HERE = Path(__file__).parent
+ATTRIBUTION_DAYS = 28
 Progress = Callable[[str], None]
 
 
@@ -23,7 +24,7 @@ class Materialised:
     """What a run of `conversions/<name>` found and did.
 
     Attributes:
-        profile: one row per wanted day, the columns of profile.sql; days without a row are there with zeros.
+        profile: one row per wanted day, the columns of profile.sql and shares; days without a row have zeros.
         values: per day and currency: `ids`, `value` (sum, in units of the currency).
         unwanted_rows: rows that the query returned for other days (R2).
         failing_days: days that broke a blocking rule and were left as they were.
@@ -57,7 +58,7 @@ def materialise(
     refuse_other_zone(warehouse, conversion)
     progress(f"running {conversion.query.path.name} for {days} ({len(days)} days)")
     unwanted = stage(warehouse, conversion, Wanted(days), run)
-    profile = _profile(warehouse, days)
+    profile = _profile(warehouse, conversion, days)
     returned = sum(row["returned_rows"] for row in profile)
     progress(f"staged {returned:,} rows; checking the contract")
     outcomes = suite.validate(profile, conversion.project.thresholds)
@@ -94,12 +95,41 @@ def refuse_other_zone(warehouse: Warehouse, conversion: Conversion) -> None:
             )
 
 
-def _profile(warehouse: Warehouse, days: Days) -> list[dict[str, Any]]:
-    [statement] = bind(HERE / "profile.sql", {}, {"first_day": days.first, "last_day": days.last})
+def _profile(warehouse: Warehouse, conversion: Conversion, days: Days) -> list[dict[str, Any]]:
+    params = {"first_day": days.first, "last_day": days.last}
+    [statement] = bind(HERE / "profile.sql", {}, params)
     found = {row["day"]: row for row in warehouse.query(statement)}
-    columns = statement.tree.named_selects  # type: ignore[attr-defined]
-    empty = dict.fromkeys(columns, 0)
-    return [found.get(day) or {**empty, "day": day} for day in days.all()]
+    empty = dict.fromkeys(statement.tree.named_selects, 0)  # type: ignore[attr-defined]
+    profile = [found.get(day) or {**empty, "day": day} for day in days.all()]
+    share = 0.0
+    if any(row["conflicting_ids"] for row in profile):
+        [counting] = bind(HERE / "conflicts.sql", {}, params)
+        counted = warehouse.query(counting)[0]
+        share = counted["conflicting"] / counted["ids"]
+    rises = _attribution_rises(warehouse, conversion, profile)
+    for row in profile:
+        # The share is the whole result's (R5); the days that hold such ids are the ones that fail.
+        row["conflicting_ids_share"] = share if row["conflicting_ids"] else 0.0
+        row["quarantined_share"] = row["quarantined_rows"] / row["returned_rows"] if row["returned_rows"] else 0.0
+        row["not_attributed_rise"] = rises[row["day"]]
+    return profile
+
+
+def _attribution_rises(
+    warehouse: Warehouse, conversion: Conversion, profile: Sequence[Mapping[str, Any]]
+) -> dict[date, float]:
+    """R8: per day the share of (not attributed) less its mean over the 28 days before; 0 where there is nothing before."""
+    first, last = profile[0]["day"], profile[-1]["day"]
+    before = {"first_day": first - timedelta(days=ATTRIBUTION_DAYS), "last_day": last}
+    [statement] = bind(HERE / "attribution.sql", {"stored": conversion.stored}, before)
+    shares = {row["day"]: row["not_attributed"] / row["ids"] for row in warehouse.query(statement)}
+    shares |= {row["day"]: row["not_attributed_rows"] / row["ids"] for row in profile if row["ids"]}
+    rises = {}
+    for row in profile:
+        day = row["day"]
+        past = [shares[d] for n in range(1, ATTRIBUTION_DAYS + 1) for d in [day - timedelta(days=n)] if d in shares]
+        rises[day] = shares[day] - sum(past) / len(past) if past and row["ids"] else 0.0
+    return rises
 
 
 def _values(warehouse: Warehouse, days: Days) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ SELECT
   COUNTIF(s.refusal IS NULL AND s.client_id IS NULL) AS not_attributed_rows,
   COUNTIF(REGEXP_CONTAINS(s.client_id, r'^\d+(\.\d+)?[eE]\+?\d+$')) AS damaged_client_ids,
   COUNTIF(s.refusal IS NULL AND s.value < 0) AS negative_values,
+  COUNTIF(s.refusal IS NULL AND s.repeats_key) AS repeated_keys,
   COALESCE(MAX(r.repeated_ids), 0) AS repeated_ids,
   COALESCE(MAX(r.surplus_rows), 0) AS surplus_rows,
   COALESCE(MAX(r.conflicting_ids), 0) AS conflicting_ids

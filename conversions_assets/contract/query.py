@@ -5,11 +5,14 @@ The deeper static check (columns, types, partition filters) has its place here t
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conversions_assets.contract.source import QueryError, Source
 from conversions_assets.project import cache_folder
 from conversions_assets.warehouse.base import Table
 
@@ -17,19 +20,8 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 PARAMETERS = ("start_date", "end_date")
-CACHE_FORMAT = "1"
-
-
-class QueryError(Exception):
-    """A user's SQL is refused.
-
-    The message holds file:line:column, an underlined excerpt and what to write instead.
-    """
-
-    def __init__(self, path: Path, line: int, column: int, problem: str, fix: str, excerpt: str = "") -> None:
-        self.path, self.line, self.column, self.problem, self.fix = path, line, column, problem, fix
-        parts = [f"{path}:{line}:{column}: {problem}", excerpt, f"  fix: {fix}"]
-        super().__init__("\n".join(part for part in parts if part))
+PARAMETERS_FIX = "use @start_date and @end_date (DATE, inclusive)"
+CACHE_FORMAT = "2"
 
 
 @dataclass(frozen=True)
@@ -42,11 +34,20 @@ class Query:
         version: a hash of the SQL without comments and layout.
     """
 
-    path: Path
-    text: str
+    source: Source
     tables: tuple[Table, ...]
     parameters: frozenset[str]
     version: str
+
+    @property
+    def path(self) -> Path:
+        """The SQL file."""
+        return self.source.path
+
+    @property
+    def text(self) -> str:
+        """The SQL as its author wrote it."""
+        return self.source.text
 
     @property
     def uses_days(self) -> bool:
@@ -56,7 +57,7 @@ class Query:
     @cached_property
     def tree(self) -> "exp.Query":
         """The statement as a sqlglot tree in BigQuery's dialect."""
-        return _single_select(self.path, self.text)
+        return _single_select(self.source)
 
 
 def read_query(path: Path) -> Query:
@@ -65,36 +66,20 @@ def read_query(path: Path) -> Query:
     Raises:
         QueryError: it is not one SELECT, or uses a table or parameter that cannot be.
     """
-    text = _read_text(path)
-    cached = cache_folder() / "queries" / f"{_cache_key(text)}.json"
+    source = Source(path, _read_text(path))
+    cached = cache_folder() / "queries" / f"{_cache_key(source.text)}.json"
     try:
         found = json.loads(cached.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        found = _analyse(path, text)
+        found = _analyse(source)
         cached.parent.mkdir(parents=True, exist_ok=True)
         cached.write_text(json.dumps(found), encoding="utf-8")
     return Query(
-        path=path,
-        text=text,
+        source=source,
         tables=tuple(Table(*names) for names in found["tables"]),
         parameters=frozenset(found["parameters"]),
         version=found["version"],
     )
-
-
-def point_at(path: Path, text: str, offset: int, problem: str, fix: str) -> QueryError:
-    """The error for the word at a character offset of the SQL, with its line and an underlined excerpt."""
-    offset = min(max(offset, 0), len(text))
-    line_start = text.rfind("\n", 0, offset) + 1
-    line_end = text.find("\n", offset)
-    source = text[line_start : line_end if line_end >= 0 else len(text)].rstrip("\r")
-    number, column = text.count("\n", 0, offset) + 1, offset - line_start + 1
-    length = next(
-        (i for i, c in enumerate(source[column - 1 :]) if not (c.isalnum() or c in "_`.@")), len(source) - column + 1
-    )
-    margin = f"{number:>5} | "
-    excerpt = f"{margin}{source}\n{' ' * (len(margin) - 2)}| {' ' * (column - 1)}{'^' * max(1, length)}"
-    return QueryError(path, number, column, problem, fix, excerpt)
 
 
 def _read_text(path: Path) -> str:
@@ -115,152 +100,118 @@ def _cache_key(text: str) -> str:
     return hashlib.sha256(f"{CACHE_FORMAT}\0{version('sqlglot')}\0{text}".encode()).hexdigest()[:32]
 
 
-def _analyse(path: Path, text: str) -> dict[str, object]:
-    tree = _single_select(path, text)
+def _analyse(source: Source) -> dict[str, object]:
+    tree = _single_select(source)
     return {
-        "tables": [[table.dataset, table.name] for table in _tables(path, text, tree)],
-        "parameters": sorted(_parameters(path, text, tree)),
+        "tables": [[table.dataset, table.name] for table in _tables(source, tree)],
+        "parameters": sorted(_parameters(source, tree)),
         "version": hashlib.sha256(tree.sql(dialect="bigquery", comments=False).encode()).hexdigest()[:16],
     }
 
 
-def _single_select(path: Path, text: str) -> "exp.Query":
+def _single_select(source: Source) -> "exp.Query":
     from sqlglot import exp
+
+    trees = _parse(source)
+    if not trees:
+        raise source.refuse(
+            0, "R1: the file holds no statement", "write one SELECT that returns id, client_id and created"
+        )
+    if len(trees) > 1:
+        problem = f"R1: the file holds {len(trees)} statements"
+        raise source.refuse(source.second_statement, problem, "keep one SELECT; use WITH for steps")
+    if not isinstance(trees[0], exp.Query):
+        problem = f"R1: {source.first_text.upper()} is not read-only"
+        raise source.refuse(source.first_word, problem, "write one SELECT; conversions never change raw tables")
+    _refuse_all_but_reading(source, trees[0])
+    return trees[0]
+
+
+def _parse(source: Source) -> "list[exp.Expr]":
     from sqlglot.errors import ParseError, TokenError
 
     from conversions_assets.warehouse.dialect import parse_bigquery
 
+    twice = next(
+        (b for a, b in pairwise(source.tokens) if a.token_type == b.token_type and a.text == b.text == ","), None
+    )
+    if twice is not None:
+        raise source.refuse(
+            twice.start, "R1: this is no BigQuery SQL: a comma without a column", "remove one of the commas"
+        )
     try:
-        trees = parse_bigquery(text)
+        return parse_bigquery(source.text)
     except ParseError as error:
         found = error.errors[0] if error.errors else {}
-        raise point_at(
-            path,
-            text,
-            _offset(text, found),
-            f"R1: this is no BigQuery SQL: {found.get('description') or error}",
-            "correct the SQL here",
-        ) from error
-    except (TokenError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise point_at(path, text, 0, f"R1: this is no BigQuery SQL: {reason}", "correct the SQL") from error
-    if not trees:
-        raise point_at(
-            path, text, 0, "R1: the file holds no statement", "write one SELECT that returns id, client_id and created"
-        )
-    if len(trees) > 1:
-        offset = _start_of(text, trees[1])
-        raise point_at(
-            path, text, offset, f"R1: the file holds {len(trees)} statements", "keep one SELECT; use WITH for steps"
-        )
-    if not isinstance(trees[0], exp.Query):
-        raise point_at(
-            path,
-            text,
-            _first_word(text),
-            f"R1: {trees[0].key.upper()} is not read-only",
-            "write one SELECT; conversions never change raw tables",
-        )
-    _refuse_writes(path, text, trees[0])
-    return trees[0]
+        end = source.offset(int(found.get("line") or 1), int(found.get("col") or 1)) + 1
+        problem = f"R1: this is no BigQuery SQL: {found.get('description') or error}"
+        raise source.refuse(end - len(str(found.get("highlight") or "")), problem, "correct the SQL here") from error
+    except TokenError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        place = re.search(r"(\d+):(\d+)", reason)
+        offset = source.offset(int(place[1]), int(place[2])) if place else 0
+        raise source.refuse(offset, f"R1: this is no BigQuery SQL: {reason}", "correct the SQL here") from error
+    except RecursionError as error:
+        raise source.refuse(0, "R1: the query is nested too deeply to be read", "write it with WITH") from error
 
 
-def _refuse_writes(path: Path, text: str, tree: "exp.Query") -> None:
+def _refuse_all_but_reading(source: Source, tree: "exp.Query") -> None:
     from sqlglot import exp
 
     for node in tree.find_all(exp.DML, exp.DDL, exp.Command, exp.Into):
         if not isinstance(node, exp.Query):
-            raise point_at(
-                path, text, _start_of(text, node), f"R1: {node.key.upper()} is not read-only", "write one SELECT"
-            )
+            problem = f"R1: {node.key.upper()} is not read-only"
+            raise source.refuse(source.start_of(node), problem, "write one SELECT")
     for table in tree.find_all(exp.Table):
         if isinstance(table.this, exp.Func):
-            name = table.this.name or table.this.sql_name()
-            raise point_at(
-                path,
-                text,
-                text.find(name),
-                f"R1: the table function {name} is not allowed: a conversion reads tables only",
-                "read a table of the warehouse",
-            )
+            name = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.sql_name()
+            spelled = source.spelled(source.word(name)) or name
+            problem = f"R1: the table function {spelled} is not allowed: a conversion reads tables only"
+            raise source.refuse(source.word(name), problem, "read a table of the warehouse")
+    for dot in tree.find_all(exp.Dot):
+        if isinstance(dot.expression, exp.Func):
+            problem = f"R1: the function {dot.sql(dialect='bigquery').split('(')[0]} is not built into BigQuery"
+            fix = "write it with built-in functions: functions of a dataset can be remote"
+            raise source.refuse(source.word(dot.expression.name), problem, fix)
+    if tree.find(exp.Placeholder):
+        raise source.refuse(source.word("?"), "R1: ? is no parameter of a conversion", PARAMETERS_FIX)
 
 
-def _tables(path: Path, text: str, tree: "exp.Query") -> list[Table]:
+def _tables(source: Source, tree: "exp.Query") -> list[Table]:
     from sqlglot import exp
     from sqlglot.optimizer.scope import traverse_scope
 
     found: dict[Table, None] = {}
     for scope in traverse_scope(tree):
-        for source in scope.sources.values():
-            if isinstance(source, exp.Table) and not isinstance(source.this, exp.Func):
-                found[_table(path, text, source)] = None
+        for table in scope.sources.values():
+            if isinstance(table, exp.Table) and not isinstance(table.this, exp.Func):
+                found[_table(source, table)] = None
     if not found:
-        raise point_at(
-            path,
-            text,
-            _first_word(text),
-            "R1: the query reads no table",
-            "read a raw table of the CRM: FROM dataset.table",
+        raise source.refuse(
+            source.first_word, "R1: the query reads no table", "read a raw table of the CRM: FROM dataset.table"
         )
     return list(found)
 
 
-def _table(path: Path, text: str, node: "exp.Table") -> Table:
+def _table(source: Source, node: "exp.Table") -> Table:
     if not node.db:
-        raise point_at(
-            path,
-            text,
-            _start_of(text, node),
-            f"R1: the table `{node.name}` has no dataset",
-            f"write dataset.{node.name}, or define it in WITH",
+        problem = f"R1: the table `{node.name}` has no dataset"
+        raise source.refuse(source.start_of(node), problem, f"write dataset.{node.name}, or define it in WITH")
+    if node.catalog:
+        problem = f"R1: the table `{node.name}` names a project"
+        raise source.refuse(
+            source.start_of(node), problem, f"write {node.db}.{node.name}: the warehouse knows its project"
         )
     return Table(node.db, node.name)
 
 
-def _parameters(path: Path, text: str, tree: "exp.Query") -> set[str]:
+def _parameters(source: Source, tree: "exp.Query") -> set[str]:
     from sqlglot import exp
 
     names = set()
-    for parameter in tree.find_all(exp.Parameter):
-        if parameter.name not in PARAMETERS:
-            raise point_at(
-                path,
-                text,
-                text.find(f"@{parameter.name}"),
-                f"R1: @{parameter.name} is no parameter of a conversion",
-                "use @start_date and @end_date (DATE, inclusive)",
-            )
+    for parameter in tree.find_all(exp.Parameter, exp.SessionParameter):
+        if parameter.name not in PARAMETERS or isinstance(parameter, exp.SessionParameter):
+            problem = f"R1: @{parameter.name} is no parameter of a conversion"
+            raise source.refuse(source.word(parameter.name) - 1, problem, PARAMETERS_FIX)
         names.add(parameter.name)
     return names
-
-
-def _offset(text: str, found: dict[str, object]) -> int:
-    line, column = int(str(found.get("line") or 1)), int(str(found.get("col") or 1))
-    starts = [0]
-    for index, character in enumerate(text):
-        if character == "\n":
-            starts.append(index + 1)
-    highlight = str(found.get("highlight") or "")
-    end = starts[min(line, len(starts)) - 1] + column
-    return max(0, end - len(highlight))
-
-
-def _start_of(text: str, node: "exp.Expr") -> int:
-    starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
-    return min(starts) if starts else _first_word(text)
-
-
-def _first_word(text: str) -> int:
-    for offset, line in _lines(text):
-        stripped = line.strip()
-        if stripped and not stripped.startswith(("--", "#")):
-            return offset + len(line) - len(line.lstrip())
-    return 0
-
-
-def _lines(text: str) -> list[tuple[int, str]]:
-    offset, lines = 0, []
-    for line in text.splitlines(keepends=True):
-        lines.append((offset, line))
-        offset += len(line)
-    return lines

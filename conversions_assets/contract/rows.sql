@@ -10,7 +10,7 @@ WITH cleaned AS (
     REGEXP_REPLACE(trimmed(client_id), r'^(GA1\.\d+(-\d+)?\.|FPID2\.2\.)', '') AS client_id,
     created,
     CAST(value AS FLOAT64) AS value,
-    COALESCE(NULLIF(UPPER(TRIM(currency)), ''), @project_currency) AS currency,
+    COALESCE(NULLIF(UPPER(trimmed(currency)), ''), @project_currency) AS currency,
     is_qualified,
     clean_params(params) AS params,
     user_id
@@ -27,6 +27,7 @@ SELECT
   sorted_params(params) AS params,
   user_id,
   DATE(created, @time_zone) AS day,
+  COALESCE(ARRAY_LENGTH(sorted_params(params)), 0) < ARRAY_LENGTH(params) AS repeats_key,
   CASE
     WHEN id IS NULL OR id = '' THEN 'R7: the id is empty'
     WHEN CHAR_LENGTH(id) > @max_id_length THEN 'R7: the id is longer than 64 characters'
@@ -55,7 +56,7 @@ GROUP BY s.day, s.id;
 -- R5: of rows that differ the earliest (or latest) `created` wins; ties: TRUE before NULL before FALSE in is_qualified, then
 -- more non-NULL columns, then the smallest canonical JSON. Never row order.
 CREATE OR REPLACE TEMP TABLE winners AS
-SELECT id, client_id, created, value, currency, is_qualified, params, user_id, day, refusal
+SELECT id, client_id, created, value, currency, is_qualified, params, user_id, day, repeats_key, refusal
 FROM (
   SELECT
     s.*,
@@ -87,5 +88,5 @@ DELETE FROM staged
 WHERE refusal IS NULL
   AND EXISTS (SELECT 1 FROM repeated AS r WHERE r.day = staged.day AND r.id = staged.id);
 
-INSERT INTO staged (id, client_id, created, value, currency, is_qualified, params, user_id, day, refusal)
-SELECT id, client_id, created, value, currency, is_qualified, params, user_id, day, refusal FROM winners;
+INSERT INTO staged (id, client_id, created, value, currency, is_qualified, params, user_id, day, repeats_key, refusal)
+SELECT id, client_id, created, value, currency, is_qualified, params, user_id, day, repeats_key, refusal FROM winners;

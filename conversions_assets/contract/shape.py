@@ -4,39 +4,30 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from conversions_assets.contract.columns import COLUMNS, NAMES
-from conversions_assets.contract.query import Query, QueryError, point_at
+from conversions_assets.contract.columns import COLUMNS, NAMES, Column
+from conversions_assets.contract.query import Query
+from conversions_assets.contract.source import QueryError
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
 
 def check_names(query: Query, names: Sequence[str]) -> None:
-    """Each column once, none unknown, none of the required ones missing; their order does not matter.
+    """Each column once, none unknown, none of the required ones missing; order and case do not matter.
 
     Raises:
         QueryError: names the column and the nearest name of the contract.
     """
-    for position, name in enumerate(names):
-        if name in names[:position]:
+    lowered = [name.casefold() for name in names]
+    for position, name in enumerate(lowered):
+        if name in lowered[:position]:
             raise at_column(query, name, f"the column `{name}` is there twice", "keep one of them", last=True)
         if name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, n=1)
-            fix = (
-                f"write AS {near[0]}"
-                if near
-                else f"remove it, or put it into params: the columns are {', '.join(NAMES)}"
-            )
-            raise at_column(query, name, f"the column `{name}` is not part of the contract", fix)
+            raise at_column(query, name, f"the column `{names[position]}` is not part of the contract", _nearest(name))
     for column in COLUMNS:
-        if column.required and column.name not in names:
-            raise point_at(
-                query.path,
-                query.text,
-                _select_offset(query),
-                f"the column `{column.name}` is missing",
-                f"add `… AS {column.name}`: {column.meaning}",
-            )
+        if column.required and column.name not in lowered:
+            problem, fix = f"the column `{column.name}` is missing", f"add `… AS {column.name}`: {column.meaning}"
+            raise query.source.refuse(_select_offset(query), problem, fix)
 
 
 def check_types(query: Query, types: Mapping[str, str]) -> None:
@@ -45,25 +36,20 @@ def check_types(query: Query, types: Mapping[str, str]) -> None:
     Raises:
         QueryError: names the column, its type and the cast to write.
     """
+    lowered = {name.casefold(): kind for name, kind in types.items()}
     for column in COLUMNS:
-        found = types.get(column.name, column.type)
+        found = lowered.get(column.name, column.type)
         if found == column.type or found in column.accepted or (found == "NULL" and not column.required):
             continue
-        expression = _projection(query, column.name)
-        source = expression.unalias().sql(dialect="bigquery", comments=False) if expression is not None else column.name
-        raise at_column(
-            query,
-            column.name,
-            f"the column `{column.name}` is {found}, not {column.type}",
-            f"{column.hint.format(source)} AS {column.name}" if "{}" in column.hint else f"write it like {column.hint}",
-        )
+        problem = f"the column `{column.name}` is {found}, not {column.type}"
+        raise at_column(query, column.name, problem, _cast(query, column, found))
 
 
 def at_column(query: Query, name: str, problem: str, fix: str, last: bool = False) -> QueryError:
     """The error for a column of the result, at its place in the SQL."""
     expression = _projection(query, name, last)
-    starts = [n.meta["start"] for n in expression.walk() if "start" in n.meta] if expression is not None else []
-    return point_at(query.path, query.text, min(starts) if starts else _select_offset(query), problem, fix)
+    offset = _select_offset(query) if expression is None else query.source.start_of(expression)
+    return query.source.refuse(offset, problem, fix)
 
 
 def output_names(query: Query) -> list[str] | None:
@@ -72,16 +58,29 @@ def output_names(query: Query) -> list[str] | None:
     return None if tree.is_star else list(tree.named_selects)
 
 
+def _nearest(name: str) -> str:
+    if not name.isidentifier():
+        return f"give it a name with AS: the columns are {', '.join(NAMES)}"
+    near = difflib.get_close_matches(name, NAMES, n=1)
+    return f"write AS {near[0]}" if near else f"remove it, or put it into params: the columns are {', '.join(NAMES)}"
+
+
+def _cast(query: Query, column: Column, found: str) -> str:
+    if found == "NULL":
+        return f"return the column that holds it: {column.meaning}"
+    expression = _projection(query, column.name, last=False)
+    written = expression.unalias().sql(dialect="bigquery", comments=False) if expression is not None else column.name
+    hint = f"{column.hint.format(written)} AS {column.name}" if "{}" in column.hint else f"write it like {column.hint}"
+    return f"{hint}\n       {column.advice}" if column.advice else hint
+
+
 def _projection(query: Query, name: str, last: bool = False) -> "exp.Expr | None":
-    found = [e for e in query.tree.selects if e.alias_or_name == name]
+    found = [e for e in query.tree.selects if e.alias_or_name.casefold() == name]
     return (found[-1] if last else found[0]) if found else None
 
 
 def _select_offset(query: Query) -> int:
-    return max(query.text.upper().rfind("SELECT"), 0) if not query.tree.selects else _first_select(query)
-
-
-def _first_select(query: Query) -> int:
-    starts = [n.meta["start"] for e in query.tree.selects for n in e.walk() if "start" in n.meta]
-    before = query.text.upper().rfind("SELECT", 0, min(starts, default=0) + 1)
-    return max(before, 0)
+    starts = [query.source.start_of(e) for e in query.tree.selects if any("start" in n.meta for n in e.walk())]
+    selects = [t.start for t in query.source.tokens if t.text.upper() == "SELECT"]
+    before = [start for start in selects if not starts or start < min(starts)]
+    return int(before[-1]) if before else query.source.first_word

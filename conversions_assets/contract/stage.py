@@ -12,11 +12,12 @@ from sqlglot import exp
 
 from conversions_assets.contract.columns import COLUMNS, CURRENCIES, MAX_ID_LENGTH
 from conversions_assets.contract.conversion import Conversion, Days
-from conversions_assets.contract.query import Query, QueryError, point_at
-from conversions_assets.contract.shape import at_column, check_names, check_types
+from conversions_assets.contract.query import Query
+from conversions_assets.contract.source import QueryError
+from conversions_assets.contract.shape import at_column, check_names, check_types, output_names
 from conversions_assets.project import Clock, Project
 from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError
-from conversions_assets.warehouse.dialect import parse_expression
+from conversions_assets.warehouse.dialect import DialectError, parse_expression
 from conversions_assets.warehouse.script import bind
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run
     )
     try:
         warehouse.execute(statements)
-    except WarehouseError as error:
+    except (WarehouseError, DialectError) as error:
         raise _located(conversion.query, error) from error
     _refuse_null_created(warehouse, conversion.query)
     if wanted.ids is not None or wanted.open_ended:
@@ -105,9 +106,12 @@ def describe(warehouse: Warehouse, query: Query, bound: Statement) -> Mapping[st
     Raises:
         QueryError: a table or column that is not there, or a column that breaks the contract.
     """
+    names = output_names(query)
+    if names is not None:
+        check_names(query, names)
     try:
         types = warehouse.describe(bound)
-    except WarehouseError as error:
+    except (WarehouseError, DialectError) as error:
         raise _located(query, error) from error
     check_names(query, list(types))
     check_types(query, types)
@@ -115,9 +119,10 @@ def describe(warehouse: Warehouse, query: Query, bound: Statement) -> Mapping[st
 
 
 def _wrap(tree: exp.Query, present: Mapping[str, str], cut: exp.Expr | None, ids: Table | None) -> exp.Query:
+    lowered = {name.casefold(): kind for name, kind in present.items()}
     columns = [
         exp.column(column.name, table="q").as_(column.name)
-        if present.get(column.name, "NULL") != "NULL"
+        if lowered.get(column.name, "NULL") != "NULL"
         else exp.cast(exp.null(), exp.DataType.build(column.type, dialect="bigquery")).as_(column.name)
         for column in COLUMNS
     ]
@@ -234,10 +239,11 @@ _MISSING = (
         "use a function of BigQuery",
     ),
 )
-_SUGGESTION = re.compile(r'(?:Did you mean|Candidate bindings:|Candidate functions:)\s*"?(?P<names>[^\n?]+)')
+_SUGGESTION = re.compile(r"(?:Did you mean|Candidate bindings|Candidate functions):?(?P<names>[^\n?]+)")
+_QUOTED = re.compile(r'"?([A-Za-z_][A-Za-z0-9_.]*)"?')
 
 
-def _located(query: Query, error: WarehouseError) -> QueryError:
+def _located(query: Query, error: WarehouseError | DialectError) -> QueryError:
     """The engine's complaint at the word of the user's SQL that it names."""
     message = str(error)
     for pattern, problem, fix in _MISSING:
@@ -245,7 +251,10 @@ def _located(query: Query, error: WarehouseError) -> QueryError:
         if found:
             name = found["name"].strip('"!.')
             near = _SUGGESTION.search(message)
-            hint = fix if near is None else f"{fix}; near: " + near["names"].strip().strip('"?')
-            word = re.search(rf"\b{re.escape(name.split('.')[-1])}\b", query.text, re.IGNORECASE)
-            return point_at(query.path, query.text, word.start() if word else 0, problem.format(name), hint)
-    return point_at(query.path, query.text, 0, f"the warehouse refuses the query: {message}", "correct the SQL")
+            names = ", ".join(dict.fromkeys(_QUOTED.findall(near["names"]))) if near else ""
+            hint = f"{fix}; near: {names}" if names else fix
+            return query.source.refuse(query.source.word(name), problem.format(name), hint)
+    words = {word.casefold() for word in re.findall(r"\w+", message)}
+    named = next((t.start for t in query.source.tokens if t.text.casefold() in words and len(t.text) > 3), None)
+    place = query.source.first_word if named is None else named
+    return query.source.refuse(place, f"the warehouse refuses the query: {message}", "correct the SQL")

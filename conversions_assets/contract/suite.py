@@ -77,6 +77,24 @@ RULES: tuple[Rule, ...] = (
         "some ids have rows that differ: one of them was kept by R5",
     ),
     Rule(
+        "attribution",
+        "R8",
+        "not_attributed_rise",
+        False,
+        lambda t: t.not_attributed_rise,
+        "The share of (not attributed) against its mean over the 28 days before.",
+        "the share of (not attributed) rose by more than {limit:.0%} of all conversions: look at the client id",
+    ),
+    Rule(
+        "params",
+        "R9",
+        "repeated_keys",
+        False,
+        lambda t: 0,
+        "A key that is there twice in params keeps its first non-empty value.",
+        "some rows have a key twice in params: the first non-empty value was kept",
+    ),
+    Rule(
         "negative_values",
         "R6",
         "negative_values",
@@ -141,43 +159,29 @@ preload = _library.preload
 
 
 def validate(profile: Profile, thresholds: Thresholds) -> tuple[Outcome, ...]:
-    """Check a profile (one mapping per day, the columns of profile.sql) and say which days break which rule."""
+    """Check a profile (one mapping per day: the columns of profile.sql, shares and rises) and say which days break which rule."""
     limits = {rule.name: float(rule.limit(thresholds)) for rule in RULES}
     if not profile:
         return tuple(Outcome(rule, limits[rule.name]) for rule in RULES)
-    rows = _with_shares(profile)
-    results = _run_suite(rows, limits)
+    results = _run_suite(profile, limits)
     outcomes = []
     for rule in RULES:
         days = tuple(sorted(results[rule.name]))
-        observed = {row["day"]: float(row[rule.column]) for row in rows if row["day"] in days}
+        observed = {row["day"]: float(row[rule.column]) for row in profile if row["day"] in days}
         outcomes.append(Outcome(rule, limits[rule.name], days, observed))
     return tuple(outcomes)
 
 
-def _with_shares(profile: Profile) -> list[dict[str, Any]]:
-    ids = sum(row["ids"] for row in profile)
-    conflicting = sum(row["conflicting_ids"] for row in profile)
-    share = conflicting / ids if ids else 0.0
-    return [
-        {
-            **row,
-            "quarantined_share": row["quarantined_rows"] / row["returned_rows"] if row["returned_rows"] else 0.0,
-            # R5 counts over the whole result; the days that hold such ids are the ones that fail.
-            "conflicting_ids_share": share if row["conflicting_ids"] else 0.0,
-        }
-        for row in profile
-    ]
-
-
-def _run_suite(rows: list[dict[str, Any]], limits: Mapping[str, float]) -> dict[str, list[date]]:
+def _run_suite(profile: Profile, limits: Mapping[str, float]) -> dict[str, list[date]]:
     gx = _library.get()
     import pandas as pd
 
     context = gx.get_context(mode="ephemeral")  # type: ignore[attr-defined]
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("profile").add_dataframe_asset("days")
-    batch = asset.add_batch_definition_whole_dataframe("run").get_batch({"dataframe": pd.DataFrame(rows)})
+    batch = asset.add_batch_definition_whole_dataframe("run").get_batch(
+        {"dataframe": pd.DataFrame([dict(row) for row in profile])}
+    )
     suite = gx.ExpectationSuite(  # type: ignore[attr-defined]
         name="contract",
         expectations=[

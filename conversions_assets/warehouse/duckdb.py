@@ -19,6 +19,15 @@ logger = logging.getLogger(__name__)
 
 HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 CATALOG = "_warehouse"
+ABOUT_SQL = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+    duckdb.IOException,
+    duckdb.PermissionException,
+    duckdb.TransactionException,
+)
 FUNCTIONS = Path(__file__).with_name("duckdb_functions.sql")
 # A user's SQL can read tables and nothing else: no files, no network, no extensions, no change of these settings.
 SETTINGS = (
@@ -108,9 +117,13 @@ class DuckDBWarehouse:
 
 
 def _message(error: duckdb.Error) -> str:
-    # Without the translated SQL, which the user has never seen, and without values of rows, which may be personal.
+    # Without the translated SQL, which the user has never seen, and without values of rows, which may be personal: only
+    # errors that come up before a row is read are shown as they are.
     text = str(error).split("\n\nLINE ")[0].strip()
-    return re.sub(r"'[^']*'", "'…'", text) if isinstance(error, duckdb.DataError) else text
+    if isinstance(error, ABOUT_SQL):
+        return text
+    line = re.sub(r"[\"'].*[\"']", "'…'", text.splitlines()[0])
+    return re.sub(r"(?<![A-Za-z])[-+]?\d[\d.]*(?:[eE][-+]?\d+)?", "…", line)
 
 
 def _create(table: Table, columns: Mapping[str, str]) -> exp.Create:

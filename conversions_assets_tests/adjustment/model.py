@@ -1,7 +1,7 @@
-"""The rules R14-R22 once more, in plain Python over plain dictionaries: what a run must do, read from docs/semantics.md.
+"""R14-R22 once more, in plain Python over plain dictionaries: what a run must do, read from docs/semantics.md.
 
 Nothing here knows the product's SQL. A row of the CRM is a dict: id, created, value, currency, is_qualified, client_id,
-status ('confirmed' is returned by the query) and, for a row that the contract refuses, currency '???'.
+status; the query returns the rows with status 'confirmed', and the contract refuses those with currency '???'.
 """
 
 import json
@@ -12,8 +12,43 @@ from typing import Any
 
 Row = dict[str, Any]
 ONE_DAY = timedelta(days=1)
-# created is not compared: a change within the day is no version by itself (R15)
-REPORTED = ("value", "currency", "is_qualified")
+REASONS = {"value": "VALUE_CHANGED", "currency": "CURRENCY_CHANGED", "is_qualified": "QUALIFICATION_CHANGED"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a run sees: its own days first..last, the window first_window_day..r-1, the open day r."""
+
+    crm: list[Row]
+    now: datetime
+    first_window_day: date
+    first: date
+    last: date
+    published_days: frozenset[date]
+    latest_wins: bool
+
+    def covers(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def may_change(self, day: date) -> bool:
+        """R14, R21: a day of the window, or one that was never published."""
+        return self.first_window_day <= day < self.now.date() or day not in self.published_days
+
+    def returned(self) -> list[Row]:
+        """R18: the query over the own days, the window, the open day, and what is dated after it."""
+        return [
+            row
+            for row in self.crm
+            if row["status"] == "confirmed" and (self.covers(_day(row)) or _day(row) >= self.first_window_day)
+        ]
+
+    def winners(self) -> dict[str, Row]:
+        """R5, R17: after quarantine, the earliest (or latest) `created` of an id."""
+        accepted = [
+            r for r in self.returned() if r["currency"] != "???" and r["created"] <= self.now + timedelta(minutes=15)
+        ]
+        accepted.sort(key=lambda row: row["created"], reverse=not self.latest_wins)
+        return {row["id"]: row for row in accepted}
 
 
 @dataclass
@@ -22,7 +57,7 @@ class Model:
 
     Attributes:
         days: the days that were published once (R21).
-        frozen_before: no day before this one can change any more (R31).
+        frozen_before: no published day before this one can change any more (R31).
         ledger: (id, version, reason, day_before, day_after, value_delta) in the order of writing.
         drift: (the day it belongs to, id, day, kind, field, frozen value, CRM value, value_delta, currency).
     """
@@ -34,91 +69,67 @@ class Model:
     ledger: list[tuple[Any, ...]] = field(default_factory=list)
     drift: set[tuple[Any, ...]] = field(default_factory=set)
 
-    def first_window_day(self, r: date, window: int) -> date:
-        return min(max(r - timedelta(days=window), self.frozen_before), r)
-
-    def run(self, crm: Iterable[Row], r: date, window: int, first: date, last: date) -> None:
-        """conversions and adjusted over the days first..last, with the window's W days at local date r."""
-        edge = self.first_window_day(r, window)
-        found = self._compare(crm, r, edge, first, last, audit=False)
-        self._replace_drift(found, first, last)
+    def run(self, crm: list[Row], now: datetime, window: int, first: date, last: date) -> None:
+        """Both assets over the days first..last, with a window of so many days."""
+        look = self._look(crm, now, window, first, last)
+        changes, drift = self._judge(look)
+        for id, seen, day in changes:
+            self._write(id, seen, day)
+        self._replace_drift(look, drift)
         self.days |= {first + timedelta(days=n) for n in range((last - first).days + 1)}
-        self.frozen_before = edge
+        self.frozen_before = max(self.frozen_before, look.first_window_day)
 
-    def audit(self, crm: Iterable[Row], r: date, window: int) -> None:
-        """drift_audit: all frozen days against the query; publishes nothing."""
-        edge = self.first_window_day(r, window)
+    def audit(self, crm: list[Row], now: datetime, window: int) -> None:
+        """drift_audit: all days from the first published one to the window, against the query; publishes nothing."""
+        edge = self._first_window_day(now, window)
         if self.days and min(self.days) < edge:
-            first, last = min(self.days), edge - ONE_DAY
-            self._replace_drift(self._compare(crm, r, edge, first, last, audit=True), first, last)
+            look = self._look(crm, now, window, min(self.days), edge - ONE_DAY)
+            self._replace_drift(look, self._judge(look)[1])
 
-    def _replace_drift(self, found: set[tuple[Any, ...]], first: date, last: date) -> None:
-        self.drift = {row for row in self.drift if not first <= row[0] <= last} | found
+    def _first_window_day(self, now: datetime, window: int) -> date:
+        return min(max(now.date() - timedelta(days=window), self.frozen_before), now.date())
 
-    def _compare(
-        self, crm: Iterable[Row], r: date, edge: date, first: date, last: date, audit: bool
-    ) -> set[tuple[Any, ...]]:
-        def covered(day: date) -> bool:
-            return first <= day <= last
+    def _look(self, crm: list[Row], now: datetime, window: int, first: date, last: date) -> Look:
+        edge = self._first_window_day(now, window)
+        return Look(crm, now, edge, first, last, frozenset(self.days), self.latest_wins)
 
-        def may_change(day: date) -> bool:
-            return edge <= day < r or day not in self.days
+    def _replace_drift(self, look: Look, drift: set[tuple[Any, ...]]) -> None:
+        self.drift = {row for row in self.drift if not look.covers(row[0])} | drift
 
-        returned = [
-            row
-            for row in crm
-            if row["status"] == "confirmed" and (covered(_day(row)) or edge <= _day(row) <= r or _day(row) > r)
-        ]
-        ids = {row["id"] for row in returned}
-        winners: dict[str, Row] = {}
-        for row in sorted(returned, key=lambda row: row["created"], reverse=not self.latest_wins):
-            if row["currency"] != "???" and _day(row) <= r and not row.get("future"):
-                winners[row["id"]] = row
-        found: set[tuple[Any, ...]] = set()
+    def _judge(self, look: Look) -> tuple[list[tuple[str, Row | None, date]], set[tuple[Any, ...]]]:
+        """The changes that the rules allow (id, what is seen, the day it gets), and the drift."""
+        returned = {row["id"] for row in look.returned()}
+        winners = look.winners()
+        changes: list[tuple[str, Row | None, date]] = []
+        drift: set[tuple[Any, ...]] = set()
         for id in sorted(winners.keys() | self.published.keys()):
             known, seen = self.published.get(id), winners.get(id)
-            change: tuple[Row | None, date] | None = None
-            if known is None:
-                assert seen is not None
-                if covered(_day(seen)):
-                    if may_change(_day(seen)):
-                        change = seen, _day(seen)
-                    else:
-                        found.add(_drift(seen, seen, _day(seen), "NEW_LATE", "value", None, seen["value"], seen["value"] or 0.0))
-            elif seen is None:
-                if id not in ids and covered(known["day"]) and known["status"] == "ACTIVE":
-                    if may_change(known["day"]):
-                        change = None, known["day"]
-                    else:
-                        lost = known["value"]
-                        found.add(_drift(known, known, known["day"], "VANISHED", "value", lost, None, -(lost or 0.0)))
-            elif covered(_day(seen)):
-                home, sight = known["day"], _day(seen)
-                if home != sight and not (may_change(home) and may_change(sight)):
-                    found.add(_drift(known, seen, home, "MOVED", "day", home, sight, 0.0))
-                if not may_change(home):
-                    found |= _differing_fields(known, seen)
-                elif may_change(sight):
-                    change = seen, sight
-                elif covered(home):
-                    change = seen, home
-            if change is not None and not audit:
-                self._write(id, *change)
-        return found
+            if seen is None:
+                assert known is not None
+                if id in returned or known["status"] == "RETRACTED" or not look.covers(known["day"]):
+                    continue
+                if look.may_change(known["day"]):
+                    changes.append((id, None, known["day"]))
+                else:
+                    drift.add(_drift(known["day"], known, "VANISHED", known["value"], None))
+            elif look.covers(_day(seen)):
+                if known is None and look.may_change(_day(seen)):
+                    changes.append((id, seen, _day(seen)))
+                elif known is None:
+                    drift.add(_drift(_day(seen), seen | {"day": _day(seen)}, "NEW_LATE", None, seen["value"]))
+                else:
+                    day, listed = _meet(look, known, seen)
+                    changes += [(id, seen, day)] if day else []
+                    drift |= listed
+        return changes, drift
 
     def _write(self, id: str, seen: Row | None, day: date) -> None:
         known = self.published.get(id)
         reason = _reason(known, seen, day)
         if reason is None:
             return
-        if known is None:
-            assert seen is not None
-            new = {"adjustment_type": "NONE", "adjustment_reason": None, "original_value": seen["value"]}
-            new |= {"previous_value": None, "previous_currency": None, "adjustment_count": 0}
-        else:
-            new = dict(known)
-        if reason not in ("PUBLISHED", "MOVED", "ATTRIBUTE_CHANGED"):
-            assert known is not None
+        new = dict(known) if known else _first_publication(seen or {})
+        if known and reason not in ("MOVED", "ATTRIBUTE_CHANGED"):
             new["adjustment_type"] = "RETRACTION" if seen is None else "RESTATEMENT"
             new["adjustment_reason"] = reason
             new["previous_value"], new["previous_currency"] = known["value"], known["currency"]
@@ -126,13 +137,54 @@ class Model:
         if seen is None:
             new |= {"status": "RETRACTED", "value": 0.0}
         else:
-            new |= {name: seen[name] for name in ("id", "client_id", *REPORTED)} | {"status": "ACTIVE", "day": day}
+            new |= {name: seen[name] for name in ("id", "client_id", *REASONS)} | {"status": "ACTIVE", "day": day}
             if _day(seen) == day:
                 new["created"] = seen["created"]
         version = 1 + sum(entry[0] == id for entry in self.ledger)
         delta = (new["value"] or 0.0) - ((known or {}).get("value") or 0.0)
-        self.ledger.append((id, version, reason, known["day"] if known else None, new["day"], delta))
+        self.ledger.append((id, version, reason, known and known["day"], new["day"], delta))
         self.published[id] = new
+
+
+def _meet(look: Look, known: Row, seen: Row) -> tuple[date | None, set[tuple[Any, ...]]]:
+    """R17, R21: a published row and its sighting on a covered day: the day that it is updated for, and the drift."""
+    home, sight = known["day"], _day(seen)
+    drift: set[tuple[Any, ...]] = set()
+    if home != sight and not (look.may_change(home) and look.may_change(sight)):
+        drift.add(_drift(sight, known, "MOVED", home, sight))
+    if not look.may_change(home):
+        drift |= {
+            _drift(sight, known, "VALUE", known[name], seen[name], name)
+            for name in REASONS
+            if known[name] != seen[name]
+        }
+        return None, drift
+    if look.may_change(sight):
+        return sight, drift
+    return home if look.covers(home) else None, drift
+
+
+def _reason(known: Row | None, seen: Row | None, day: date) -> str | None:
+    """R15, R20: the first that applies; None: nothing that makes a version."""
+    if known is None or seen is None:
+        return "PUBLISHED" if known is None else "VANISHED"
+    if known["status"] == "RETRACTED":
+        return "REAPPEARED"
+    changed = [reason for name, reason in REASONS.items() if known[name] != seen[name]]
+    changed += ["MOVED"] if known["day"] != day else []
+    changed += ["ATTRIBUTE_CHANGED"] if known["client_id"] != seen["client_id"] else []
+    return changed[0] if changed else None
+
+
+def _first_publication(seen: Row) -> Row:
+    nothing_yet = dict.fromkeys(("adjustment_reason", "previous_value", "previous_currency"))
+    return {"adjustment_type": "NONE", "adjustment_count": 0, "original_value": seen["value"], **nothing_yet}
+
+
+def _drift(belongs_to: date, row: Row, kind: str, frozen: Any, crm: Any, name: str = "value") -> tuple[Any, ...]:
+    name = "day" if kind == "MOVED" else name
+    delta = (crm or 0.0) - (frozen or 0.0) if name == "value" else 0.0
+    return belongs_to, row["id"], row["day"], kind, name, as_text(frozen), as_text(crm), delta, row["currency"]
 
 
 def _day(row: Row) -> date:
@@ -140,45 +192,11 @@ def _day(row: Row) -> date:
     return created.date()
 
 
-def _reason(known: Row | None, seen: Row | None, day: date) -> str | None:
-    if known is None:
-        return "PUBLISHED"
-    if seen is None:
-        return "VANISHED"
-    if known["status"] == "RETRACTED":
-        return "REAPPEARED"
-    for name, reason in zip(REPORTED, ("VALUE_CHANGED", "CURRENCY_CHANGED", "QUALIFICATION_CHANGED"), strict=True):
-        if known[name] != seen[name]:
-            return reason
-    if known["day"] != day:
-        return "MOVED"
-    return "ATTRIBUTE_CHANGED" if known["client_id"] != seen["client_id"] else None
-
-
-def _differing_fields(known: Row, seen: Row) -> set[tuple[Any, ...]]:
-    found = set()
-    for name in REPORTED:
-        if known[name] != seen[name]:
-            delta = (seen["value"] or 0.0) - (known["value"] or 0.0) if name == "value" else 0.0
-            found.add(_drift(known, seen, known["day"], "VALUE", name, known[name], seen[name], delta))
-    return found
-
-
-def _drift(
-    money: Row, seen: Row, day: date, kind: str, field: str, frozen: object, crm: object, delta: float
-) -> tuple[Any, ...]:
-    """`seen` tells the day that the row belongs to; a published row tells its home day."""
-    belongs = seen["day"] if "day" in seen else _day(seen)
-    return belongs, money["id"], day, kind, field, as_text(frozen), as_text(crm), delta, money["currency"]
-
-
 def as_text(value: object) -> str | None:
     """A value as the drift report writes it; engines differ in '10' and '10.0', so numbers are made alike."""
-    if value is None or isinstance(value, date):
-        return None if value is None else str(value)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
-        return repr(float(text))
+        return None if value is None else repr(float(text))
     except ValueError:
         return text
 

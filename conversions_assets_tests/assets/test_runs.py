@@ -84,7 +84,9 @@ def test_r11_good_days_are_recorded_and_the_failing_day_is_named(tmp_path: Path)
     assert "1 of 4 days stay as they were: 2026-01-20" in failure(result)
     failed = [c for c in result.get_asset_check_evaluations() if not c.passed]
     assert [check.check_name for check in failed] == ["quarantine"]
-    assert deployment.query("SELECT day::VARCHAR, count(*), sum(value) FROM conversions.order GROUP BY 1 ORDER BY 1") == [
+    assert deployment.query(
+        "SELECT day::VARCHAR, count(*), sum(value) FROM conversions.order GROUP BY 1 ORDER BY 1"
+    ) == [
         ("2026-01-20", 30, 30.0),
         ("2026-01-21", 1, 2.0),
     ]

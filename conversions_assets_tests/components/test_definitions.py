@@ -134,5 +134,5 @@ def test_r32_a_reserved_dataset_is_refused(tmp_path: Path) -> None:
 
 
 def test_raw_tables_take_no_odd_names(tmp_path: Path) -> None:
-    odd = SHOP_YAML.replace("load_id: load_id", "load_id: \"x; drop table y\"")
+    odd = SHOP_YAML.replace("load_id: load_id", 'load_id: "x; drop table y"')
     assert "neither `column` nor `table.column`" in refusal(tmp_path, {"crm/shop/defs.yaml": odd})

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from conversions_assets.contract.query import Query, QueryError, read_query
+from conversions_assets.contract.query import Query, read_query
+from conversions_assets.contract.source import QueryError
 
 SELECT = "SELECT id, client_id, created\nFROM shop.orders\n"
 
@@ -193,7 +194,7 @@ def test_r01_an_unknown_parameter_is_not_shown_in_a_comment_or_a_longer_name(tmp
     message = _refusal(
         tmp_path, f"-- @end was renamed\n{SELECT}WHERE created < TIMESTAMP(@end_date) AND DATE(created) > @end"
     )
-    assert (_place(message), _underlined(message)) == ((4, 57), "@end")
+    assert (_place(message), _underlined(message)) == ((4, 58), "@end")
 
 
 def test_r01_a_parameter_without_a_name_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from conversions_assets.contract.query import QueryError
+from conversions_assets.contract.source import QueryError
 from conversions_assets_tests.shop import Shop, day, order
 
 TEN = "2026-01-10T10:00"
@@ -149,7 +149,7 @@ def test_r07_an_id_that_is_a_number_is_refused_with_the_cast_to_write(shop: Shop
 def test_r06_a_created_without_a_zone_is_refused_with_the_cast_to_write(shop: Shop) -> None:
     line, word, message = _refusal(shop, _columns(shop, created="logged_at"))
     assert "the column `created` is DATETIME, not TIMESTAMP" in message
-    assert "fix: TIMESTAMP(logged_at, 'Europe/Berlin')" in message
+    assert "fix: TIMESTAMP(logged_at, 'UTC') AS created" in message
     assert "AS created" in message
     assert (line, word) == (4, "logged_at")
 

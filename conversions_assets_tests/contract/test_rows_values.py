@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conversions_assets.contract.query import QueryError
+from conversions_assets.contract.source import QueryError
 from conversions_assets_tests.shop import Shop, day, order
 
 TEN = "2026-01-10T10:00"
@@ -120,7 +120,7 @@ def test_r06_a_naive_created_refuses_the_result_with_the_cast_to_write(shop: Sho
     message = str(refused.value)
     assert f"the column `created` is {kind}, not TIMESTAMP" in message
     assert "order.sql:2:" in message
-    assert f"fix: TIMESTAMP({expression}, 'Europe/Berlin')" in message
+    assert f"fix: TIMESTAMP({expression}, 'UTC')" in message
     assert shop.stored() == []
 
 

@@ -1,4 +1,4 @@
-"""What a user types: dg scaffold, dg check, dg list, dg launch, in processes of their own; and a run killed in the middle."""
+"""What a user types: dg scaffold, dg check, dg list, dg launch, in their own processes; a run killed in the middle."""
 
 import os
 import signal
@@ -46,7 +46,8 @@ def test_a_scaffolded_conversion_and_its_tables_load_and_explain_themselves(depl
 
 
 def test_dg_check_defs_shows_file_line_and_fix(deployment: Deployment) -> None:
-    deployment.write({"conversions/order/order.sql": "SELECT id, client_id, created,\n  amount AS valeu\nFROM shop.orders"})
+    sql = "SELECT id, client_id, created,\n  amount AS valeu\nFROM shop.orders"
+    deployment.write({"conversions/order/order.sql": sql})
     checked = dg(deployment, "check", "defs")
     assert checked.returncode != 0
     shown = checked.stdout + checked.stderr
@@ -57,12 +58,13 @@ def test_dg_check_defs_shows_file_line_and_fix(deployment: Deployment) -> None:
 def test_a_killed_run_leaves_the_days_as_they_were_and_the_next_one_finishes(deployment: Deployment) -> None:
     _many_orders(deployment, value=1.0)
     days = "2026-01-01...2026-01-30"
-    assert dg(deployment, "launch", "--assets", "conversions/order,adjusted/order", "--partition-range", days).returncode == 0
+    launch = ("launch", "--assets", "conversions/order,adjusted/order", "--partition-range", days)
+    assert dg(deployment, *launch).returncode == 0
     before = _tables(deployment)
     _many_orders(deployment, value=2.0)
     _kill_in_the_middle(deployment, days)
     assert _tables(deployment) == before
-    again = dg(deployment, "launch", "--assets", "conversions/order,adjusted/order", "--partition-range", days)
+    again = dg(deployment, *launch)
     assert again.returncode == 0, again.stdout + again.stderr
     # W = 10 at 2026-01-31: from 2026-01-21 on the change is published, before it is frozen.
     assert deployment.query("SELECT DISTINCT day >= '2026-01-21', value FROM adjusted.order ORDER BY 1") == [

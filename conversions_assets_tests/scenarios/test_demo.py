@@ -121,7 +121,7 @@ def test_r21_frozen_days_differ_from_the_truth_only_where_the_drift_report_says(
 
 def test_the_summary_tells_a_newcomer_what_happened(played: tuple[Path, str]) -> None:
     _, printed = played
-    for words in ("Loaded       4 loads", "order_confirmed", "quarantined", "VANISHED", "REAPPEARED", "Frozen:", "make dev"):
+    for words in ("Loaded       4 loads", "order_confirmed", "quarantined", "VANISHED", "REAPPEARED", "Frozen:"):
         assert words in printed
     assert "\nTraceback" not in printed
     examples = printed.split("Three lines of the ledger")[1].split("Frozen:")[0].strip().splitlines()
