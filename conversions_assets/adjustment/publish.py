@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,9 @@ def publish(
     differing, missing = _count_candidates(warehouse)
     progress(f"{differing:,} ids of {days} differ from what is published; window from {window.first} to {window.last}")
     beside = window.seen_beside(days, conversion.start_date, something_missing=missing > 0)
-    stage(warehouse, conversion, Wanted(beside, open_ended=True, ids=CANDIDATES, nothing=differing == 0), run)
-    params |= {"first_seen_day": beside.first, "open_day": beside.last}
+    wanted = Wanted(beside, open_ended=True, far=missing > 0, ids=CANDIDATES, nothing=differing == 0)
+    stage(warehouse, conversion, wanted, run)
+    params |= {"first_seen_day": beside.first, "open_day": beside.last, "seen_at": _seen_at(warehouse, conversion, run)}
     for script in ("cases.sql", "versions.sql", "drift.sql"):
         warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
     changes = warehouse.query(_statement("changes.sql", tables, params))
@@ -99,8 +100,12 @@ def audit_drift(
     if days is None:
         return None
     progress(f"auditing {len(days)} frozen days, {days}")
-    stage(warehouse, conversion, Wanted(Days(days.first, window.open_day), open_ended=True), run)
-    params = _params(conversion, days, window, run) | {"first_seen_day": window.first, "open_day": window.open_day}
+    stage(warehouse, conversion, Wanted(Days(days.first, window.open_day), open_ended=True, far=True), run)
+    params = _params(conversion, days, window, run) | {
+        "first_seen_day": window.first,
+        "open_day": window.open_day,
+        "seen_at": _seen_at(warehouse, conversion, run),
+    }
     tables = _tables(conversion) | {"stored": _STAGED, "quarantine": NOTHING_STAGED}
     for script in ("sightings.sql", "cases.sql", "drift.sql"):
         warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
@@ -186,14 +191,17 @@ def _refuse_uncomputed(warehouse: Warehouse, conversion: Conversion, days: Days)
 
 
 def _frozen_days(warehouse: Warehouse, conversion: Conversion, window: Window) -> Days | None:
-    frozen = (
-        exp.select(exp.func("MIN", exp.column("day")).as_("first"), exp.func("MAX", exp.column("day")).as_("last"))
-        .from_(conversion.published_days.expression)
-        .where(exp.column("day") < exp.cast(exp.Literal.string(window.first.isoformat()), "DATE"))
-    )
-    row: Mapping[str, date | None] = warehouse.query(Statement(frozen))[0]
-    first, last = row["first"], row["last"]
-    return Days(first, min(last, window.first - ONE_DAY)) if first is not None and last is not None else None
+    """From the first published day to the last one before the window: also days between that were never published."""
+    first = exp.select(exp.func("MIN", exp.column("day")).as_("day")).from_(conversion.published_days.expression)
+    day: date | None = warehouse.query(Statement(first))[0]["day"]
+    return Days(day, window.first - ONE_DAY) if day is not None and day < window.first else None
+
+
+def _seen_at(warehouse: Warehouse, conversion: Conversion, run: Run) -> datetime:
+    """The run's clock, but later than every drift row: rows of one run share it, and those of two runs never do."""
+    newest = exp.select(exp.func("MAX", exp.column("seen_at")).as_("seen_at")).from_(conversion.drift.expression)
+    last: datetime | None = warehouse.query(Statement(newest))[0]["seen_at"]
+    return run.now if last is None else max(run.now, last + timedelta(microseconds=1))
 
 
 def _count_candidates(warehouse: Warehouse) -> tuple[int, int]:

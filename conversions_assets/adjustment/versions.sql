@@ -106,7 +106,12 @@ SELECT
   IF(v.action = 'PUBLISH', v.value, p.original_value) AS original_value,
   IF(v.is_adjustment, p.value, p.previous_value) AS previous_value,
   IF(v.is_adjustment, p.currency, p.previous_currency) AS previous_currency,
-  IF(v.is_adjustment, v.changed_at, p.adjusted_at) AS adjusted_at,
+  -- after `created` also where a row that was adjusted earlier moves to a later day
+  CASE
+    WHEN v.is_adjustment THEN v.changed_at
+    WHEN p.adjusted_at IS NULL THEN NULL
+    ELSE GREATEST(p.adjusted_at, TIMESTAMP_ADD(IF(v.action = 'FOLLOW', p.created, s.created), INTERVAL 1 MICROSECOND))
+  END AS adjusted_at,
   COALESCE(p.adjustment_count, 0) + IF(v.is_adjustment, 1, 0) AS adjustment_count,
   COALESCE(p.first_published_at, v.changed_at) AS first_published_at,
   -- R24: the project's own currency; other currencies need a table of rates and stay NULL without one, never 1:1

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 ROWS = Path(__file__).with_name("rows.sql")
 ONE_DAY = timedelta(days=1)
+FAR = timedelta(days=36_500)
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,14 @@ class Wanted:
     Attributes:
         days: the local days the query is asked for.
         open_ended: also rows after these days (for a query that does not cut them itself).
+        far: bind @end_date far in the future, so that a mistyped date still returns its row (R18).
         ids: a table with the only ids of interest; None: all.
         nothing: stage no row at all, only the empty tables.
     """
 
     days: Days
     open_ended: bool = False
+    far: bool = False
     ids: Table | None = None
     nothing: bool = False
 
@@ -71,7 +74,8 @@ def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run
         QueryError: the result breaks the contract as a whole (column, type, NULL `created`), or the engine refuses it.
     """
     tree = _with_clock(conversion.query.tree, run.now)
-    params = {"start_date": wanted.days.first - ONE_DAY, "end_date": wanted.days.last + ONE_DAY}
+    margin = FAR if wanted.far else ONE_DAY
+    params = {"start_date": wanted.days.first - ONE_DAY, "end_date": wanted.days.last + margin}
     user_query = Statement(tree, {name: params[name] for name in conversion.query.parameters})
     present = describe(warehouse, conversion.query, user_query)
     latest = run.now + timedelta(minutes=conversion.project.thresholds.future_tolerance_minutes)
