@@ -32,7 +32,7 @@ dev: home ## open the Dagster UI on http://127.0.0.1:3000
 	$(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))}) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
 
 test: .venv/.ready ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: lint types ## ruff, mypy --strict, and do all definitions load
 	$(BIN)/dg check defs

@@ -48,7 +48,7 @@ def test_walls(path: Path) -> None:
 
 def test_the_environment_is_read_in_one_place() -> None:
     readers = {room(path) for path in FILES if re.search(r"os\.environ|os\.getenv", path.read_text(encoding="utf-8"))}
-    # suite.py switches Great Expectations' analytics off before it is imported; the demo's entry point sets DAGSTER_HOME.
+    # suite.py switches Great Expectations' analytics off; the demo's entry point sets DAGSTER_HOME.
     assert readers - {"contract", "demo"} == {"project"}
 
 

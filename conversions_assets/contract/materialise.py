@@ -118,7 +118,7 @@ def _profile(warehouse: Warehouse, conversion: Conversion, days: Days) -> list[d
 def _attribution_rises(
     warehouse: Warehouse, conversion: Conversion, profile: Sequence[Mapping[str, Any]]
 ) -> dict[date, float]:
-    """R8: per day the share of (not attributed) less its mean over the 28 days before; 0 where there is nothing before."""
+    """R8: per day the share of (not attributed) less its mean over 28 days before; 0 where nothing is before."""
     first, last = profile[0]["day"], profile[-1]["day"]
     before = {"first_day": first - timedelta(days=ATTRIBUTION_DAYS), "last_day": last}
     [statement] = bind(HERE / "attribution.sql", {"stored": conversion.stored}, before)

@@ -13,8 +13,8 @@ from sqlglot import exp
 from conversions_assets.contract.columns import COLUMNS, CURRENCIES, MAX_ID_LENGTH
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.query import Query
-from conversions_assets.contract.source import QueryError
 from conversions_assets.contract.shape import at_column, check_names, check_types, output_names
+from conversions_assets.contract.source import QueryError
 from conversions_assets.project import Clock, Project
 from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError
 from conversions_assets.warehouse.dialect import DialectError, parse_expression

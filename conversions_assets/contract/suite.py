@@ -159,7 +159,7 @@ preload = _library.preload
 
 
 def validate(profile: Profile, thresholds: Thresholds) -> tuple[Outcome, ...]:
-    """Check a profile (one mapping per day: the columns of profile.sql, shares and rises) and say which days break which rule."""
+    """Check a profile (one mapping per day: profile.sql, shares, rises) and say which days break which rule."""
     limits = {rule.name: float(rule.limit(thresholds)) for rule in RULES}
     if not profile:
         return tuple(Outcome(rule, limits[rule.name]) for rule in RULES)

@@ -60,8 +60,8 @@ def bigquery_type(duckdb_type: str) -> str:
 
 
 def _rewritten(tree: exp.Expr) -> exp.Expr:
-    # Children first, so that what stands inside of a rewritten node is rewritten too. The extra root lets the tree's own
-    # top be replaced.
+    # Children first, so that what stands inside of a rewritten node is rewritten too. The extra root lets the
+    # tree's own top be replaced.
     root = exp.Paren(this=tree.copy())
     for node in reversed(list(root.walk(bfs=True))):
         rewrite = _REWRITES.get(type(node))
@@ -141,7 +141,7 @@ def _text_of_number(node: exp.Expr) -> exp.Expr | None:
 
 
 def _exact_number(node: exp.Expr) -> exp.Expr | None:
-    # NUMERIC is DECIMAL(38, 9) in BigQuery and DECIMAL(18, 3) in DuckDB; BIGNUMERIC has more digits than DuckDB can hold.
+    # NUMERIC is DECIMAL(38, 9) in BigQuery, DECIMAL(18, 3) in DuckDB; BIGNUMERIC has more digits than DuckDB can hold.
     if node.this in (exp.DType.DECIMAL, exp.DType.BIGDECIMAL) and not node.expressions:
         return exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
     return None

@@ -72,6 +72,7 @@ def _has_column(warehouse: Warehouse, table: Table, column: str, declared_as: st
     columns = warehouse.columns(table)
     if columns is not None and column not in columns:
         raise WarehouseError(
-            f"the raw table {table} has no column `{column}`, which its defs.yaml declares as {declared_as}: correct it there"
+            f"the raw table {table} has no column `{column}`, which its defs.yaml declares as "
+            f"{declared_as}: correct it there"
         )
     return columns is not None

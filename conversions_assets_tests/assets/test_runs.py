@@ -164,7 +164,8 @@ def test_a_locked_file_is_waited_for_and_then_named(tmp_path: Path) -> None:
 
 
 def _hold(deployment: Deployment) -> "subprocess.Popen[str]":
-    program = f"import duckdb, time; c = duckdb.connect({str(deployment.duckdb_path)!r}); print('open', flush=True); time.sleep(60)"
+    path = str(deployment.duckdb_path)
+    program = f"import duckdb, time; c = duckdb.connect({path!r}); print('open', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline().strip() == "open"
