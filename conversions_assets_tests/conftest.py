@@ -1,5 +1,7 @@
 """Every test has a cache, a clock and a warehouse of its own."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,15 @@ from conversions_assets_tests.shop import Shop, make_shop
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONVERSIONS_CACHE", str(tmp_path / "cache"))
-    for name in ("CONVERSIONS_NOW", "CONVERSIONS_DUCKDB_PATH", "CONVERSIONS_WAREHOUSE", "DAGSTER_HOME"):
-        monkeypatch.delenv(name, raising=False)
+def _own_environment(tmp_path: Path) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("CONVERSIONS_") or name == "DAGSTER_HOME"]:
+        if name != "CONVERSIONS_REQUIRE_SHARED":
+            del os.environ[name]
+    os.environ["CONVERSIONS_CACHE"] = str(tmp_path / "cache")
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ SQL = "conversions/order/order.sql"
 def refusal(tmp_path: Path, files: dict[str, str]) -> str:
     """The messages with which the definitions are refused."""
     deployment = make_deployment(tmp_path, files)
-    with pytest.raises(Exception) as caught:  # noqa: PT011: Dagster wraps it; the messages are what counts
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (Dagster wraps it; the messages count)
         dg.Definitions.validate_loadable(deployment.load())
     return causes(caught.value)
 

@@ -23,7 +23,7 @@ def play(folder: Path) -> str:
     home = folder / "home"
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    environment = os.environ | {
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CONVERSIONS_")} | {
         "CONVERSIONS_DUCKDB_PATH": str(folder / "demo.duckdb"),
         "CONVERSIONS_CACHE": str(folder / "cache"),
         "DAGSTER_HOME": str(home),
@@ -92,7 +92,8 @@ def test_the_window_is_published_as_the_last_load_has_it(played: tuple[Path, str
     active = {row["id"]: row for row in open_rows if row["status"] == "ACTIVE"}
     retracted = [row["id"] for row in open_rows if row["status"] == "RETRACTED"]
     assert active.keys() - moved == {t.id for t in truth.values() if t.day >= LAST_WINDOW} - moved
-    assert not [id for id in retracted if id in truth]
+    # An id that moved to a frozen day is taken back at home (R18) and listed once a run covers that day.
+    assert not [id for id in retracted if id in truth and truth[id].day >= LAST_WINDOW]
     for id, row in active.items():
         assert row["value"] == (None if truth[id].value is None else pytest.approx(truth[id].value))
 
