@@ -3,7 +3,9 @@
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
@@ -32,7 +34,7 @@ def build_definitions(package: Path) -> dg.Definitions:
         ConfigurationError: two conversions of one name, or a wrong setting.
     """
     settings, project = read_warehouse_settings(), load_project()
-    tree = ComponentTree.for_project(package)
+    tree = _Tree.for_project(package)
     built = tree.build_defs_at_path(tree.defs_module_path)
     conversions = [component.conversion for component in tree.get_all_components(CustomConversion)]
     _refuse_twins(conversions)
@@ -52,6 +54,17 @@ def build_definitions(package: Path) -> dg.Definitions:
             executor=dg.in_process_executor,
         ),
     )
+
+
+class _Tree(ComponentTree):
+    """Makes the tree of declarations once: Dagster makes it anew for each component, quadratic in their number."""
+
+    @cached_property
+    def _declarations(self) -> Any:
+        return super()._component_decl_tree()
+
+    def _component_decl_tree(self) -> Any:
+        return self._declarations
 
 
 def _refuse_twins(conversions: Sequence[Conversion]) -> None:

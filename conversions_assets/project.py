@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -75,10 +76,18 @@ def load_project(path: Path | None = None) -> Project:
     """
     path = path or Path(os.environ.get("CONVERSIONS_PROJECT_FILE") or PROJECT_FILE)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return Project.model_validate(content)
+        changed = path.stat().st_mtime_ns
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path} is missing; it holds timezone and currency") from error
+    return _read_project(path, changed)
+
+
+@lru_cache(maxsize=8)
+def _read_project(path: Path, _changed: int) -> Project:
+    # Each conversion asks for the project: it is read once per state of the file.
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return Project.model_validate(content)
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except yaml.YAMLError as error:

@@ -13,7 +13,7 @@ from conversions_assets.components.located import LocatedComponent, yaml_error
 from conversions_assets.components.scaffolders import CustomConversionScaffolder
 from conversions_assets.contract.conversion import MAX_WINDOW_DAYS, Conversion, Dedup, check_name
 from conversions_assets.contract.query import read_query
-from conversions_assets.contract.shape import check_names, output_names
+from conversions_assets.contract.shape import check_names
 from conversions_assets.project import ConfigurationError, load_project, read_clock
 
 
@@ -27,6 +27,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         adjustment_window_days: W: days before the run whose late changes are published; 0: published once, then frozen.
         dedup: which `created` wins among rows of one id.
         freshness: when `adjusted/<name>` counts as stale.
+        group: both assets' group; without it `conversions` and `adjusted`.
     """
 
     query: str
@@ -36,7 +37,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
     freshness: Freshness | None = None
     owners: list[str] = []
     description: str | None = None
-    group: str = "conversions"
+    group: str | None = None
     _conversion: Conversion | None = PrivateAttr(None)
 
     @field_validator("adjustment_window_days")
@@ -75,8 +76,8 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         policy = self.freshness.policy(project.timezone) if self.freshness else None
         return dg.Definitions(
             assets=[
-                conversion_asset(conversion, partitions, self.description, self.owners, self.group),
-                adjusted_asset(conversion, partitions, policy, self.owners, self.group),
+                conversion_asset(conversion, partitions, self.description, self.owners, self.group or "conversions"),
+                adjusted_asset(conversion, partitions, policy, self.owners, self.group or "adjusted"),
             ]
         )
 
@@ -97,9 +98,8 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
                 )
             )
         query = read_query(folder / self.query)
-        names = output_names(query)
-        if names is not None:
-            check_names(query, names)
+        if query.names is not None:
+            check_names(query, query.names)
         return Conversion(
             name=folder.name,
             query=query,

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("start_date", "end_date")
 PARAMETERS_FIX = "use @start_date and @end_date (DATE, inclusive)"
-CACHE_FORMAT = "2"
+CACHE_FORMAT = "3"
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Query:
         tables: what it reads, as `dataset.table`.
         parameters: which of @start_date and @end_date it uses.
         version: a hash of the SQL without comments and layout.
+        names: its columns as the SQL tells them; None if a star hides them.
     """
 
     source: Source
     tables: tuple[Table, ...]
     parameters: frozenset[str]
     version: str
+    names: tuple[str, ...] | None
 
     @property
     def path(self) -> Path:
@@ -79,6 +81,7 @@ def read_query(path: Path) -> Query:
         tables=tuple(Table(*names) for names in found["tables"]),
         parameters=frozenset(found["parameters"]),
         version=found["version"],
+        names=None if found["names"] is None else tuple(found["names"]),
     )
 
 
@@ -95,9 +98,14 @@ def _read_text(path: Path) -> str:
 
 
 def _cache_key(text: str) -> str:
+    return hashlib.sha256(f"{CACHE_FORMAT}\0{_sqlglot_version()}\0{text}".encode()).hexdigest()[:32]
+
+
+@cache
+def _sqlglot_version() -> str:
     from importlib.metadata import version
 
-    return hashlib.sha256(f"{CACHE_FORMAT}\0{version('sqlglot')}\0{text}".encode()).hexdigest()[:32]
+    return version("sqlglot")
 
 
 def _analyse(source: Source) -> dict[str, object]:
@@ -105,6 +113,7 @@ def _analyse(source: Source) -> dict[str, object]:
     return {
         "tables": [[table.dataset, table.name] for table in _tables(source, tree)],
         "parameters": sorted(_parameters(source, tree)),
+        "names": None if tree.is_star else tree.named_selects,
         "version": hashlib.sha256(tree.sql(dialect="bigquery", comments=False).encode()).hexdigest()[:16],
     }
 

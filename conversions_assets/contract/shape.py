@@ -52,12 +52,6 @@ def at_column(query: Query, name: str, problem: str, fix: str, last: bool = Fals
     return query.source.refuse(offset, problem, fix)
 
 
-def output_names(query: Query) -> list[str] | None:
-    """The names of the result's columns as the SQL tells them; None if a star hides them."""
-    tree = query.tree
-    return None if tree.is_star else list(tree.named_selects)
-
-
 def _nearest(name: str) -> str:
     if not name.isidentifier():
         return f"give it a name with AS: the columns are {', '.join(NAMES)}"

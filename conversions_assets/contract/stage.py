@@ -13,7 +13,7 @@ from sqlglot import exp
 from conversions_assets.contract.columns import COLUMNS, CURRENCIES, MAX_ID_LENGTH
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.query import Query
-from conversions_assets.contract.shape import at_column, check_names, check_types, output_names
+from conversions_assets.contract.shape import at_column, check_names, check_types
 from conversions_assets.contract.source import QueryError
 from conversions_assets.project import Clock, Project
 from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError
@@ -110,9 +110,8 @@ def describe(warehouse: Warehouse, query: Query, bound: Statement) -> Mapping[st
     Raises:
         QueryError: a table or column that is not there, or a column that breaks the contract.
     """
-    names = output_names(query)
-    if names is not None:
-        check_names(query, names)
+    if query.names is not None:
+        check_names(query, query.names)
     try:
         types = warehouse.describe(bound)
     except (WarehouseError, DialectError) as error:
