@@ -3,7 +3,9 @@
 The suite never sees rows of a conversion, only the aggregates of profile.sql, so its cost does not grow with them.
 """
 
+import importlib.util
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -151,7 +153,24 @@ class _Library:
     @staticmethod
     def _import() -> None:
         os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+        _import_on_first_use("scipy.stats")
         import great_expectations  # noqa: F401
+
+
+def _import_on_first_use(name: str) -> None:
+    """Great Expectations imports scipy.stats for distributions that the suite never asks: a third of its import."""
+    if name in sys.modules:
+        return
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    # `from scipy import stats` finds it here; the import system would ask the module itself, which loads it.
+    parent, _, child = name.rpartition(".")
+    setattr(sys.modules[parent], child, module)
+    spec.loader.exec_module(module)
 
 
 _library = _Library()
