@@ -4,6 +4,7 @@ The truth is read from the entities (the clean currency code, the canonical clie
 known when an entity is made), never worked out from raw rows: it can therefore judge the product's SQL and rules.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -95,7 +96,7 @@ class Place:
 
 
 @dataclass(kw_only=True, eq=False)
-class Entity:
+class Entity(ABC):
     """What every entity has. `dirty`: changed since the last load, so the next one carries its row."""
 
     id: str
@@ -104,13 +105,13 @@ class Entity:
     dirty: bool = True
 
     @property
+    @abstractmethod
     def born(self) -> datetime:
         """The moment from which the CRM knows this entity."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self, load_id: str) -> list[Row]:
         """The raw rows of this entity in a load (several where it is duplicated)."""
-        raise NotImplementedError
 
     def audit(self, load_id: str) -> Row:
         """The columns every table ends with."""
