@@ -64,7 +64,7 @@ def _audit_one(
 
     with warehouse.open() as session:
         run = start_run(context, session, conversion, raw_tables)
-        audited = audit_drift(session, conversion, run, context.log.info)
+        audited = audit_drift(session, conversion, run, lambda text: context.log.info(f"{conversion.name}: {text}"))
     if audited is None:
         context.log.info(f"{conversion.name}: no day is frozen yet")
         return
