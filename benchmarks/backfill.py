@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from measure import Measured, leave_bytecode_alone, note, show
+from measure import Measured, keep_bytecode, note, show
 
 FOLDER = Path(__file__).resolve().parent.parent / ".bench"
 LARGE = 10_000_000
@@ -21,8 +21,11 @@ LARGE = 10_000_000
 def main() -> int:
     options = _options()
     FOLDER.mkdir(exist_ok=True)
-    if options.as_is:
-        leave_bytecode_alone()
+    if options.bytecode:
+        keep_bytecode()
+    note(
+        f"compiled modules: {'kept, for both sides' if options.bytecode else 'none, as on a fresh machine, for both sides'}"
+    )
     os.environ["CONVERSIONS_CACHE"] = str(FOLDER / "cache")
     from cli_part import measure_commands, measure_loading
     from crm import make_crm
@@ -67,7 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--no-targets", dest="targets", action="store_false", help="end well although a target is missed"
     )
-    parser.add_argument("--as-is", action="store_true", help="keep compiled modules only if the environment does")
+    parser.add_argument("--bytecode", action="store_true", help="keep compiled modules, as after the first start")
     return parser.parse_args()
 
 

@@ -73,11 +73,9 @@ class Finished:
     output: str
 
 
-# Compiled modules are kept for both sides, also where the environment forbids it: an untimed first run makes them.
-BYTECODE = {
-    "PYTHONDONTWRITEBYTECODE": "",
-    "PYTHONPYCACHEPREFIX": str(Path(__file__).resolve().parent.parent / ".bench" / "pycache"),
-}
+CACHES = Path(__file__).resolve().parent.parent / ".bench"
+# Both sides start as on a fresh machine, without compiled modules, whatever this one has.
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": str(CACHES / "no_pycache")}
 
 
 # A process begins with the peak of the one that started it, and this one is large: a small one starts it and measures.
@@ -94,9 +92,9 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def leave_bytecode_alone() -> None:
-    """Compiled modules are used and kept as the caller's environment says."""
-    BYTECODE.clear()
+def keep_bytecode() -> None:
+    """Both sides use compiled modules, also where the environment forbids it: an untimed first run makes them."""
+    BYTECODE.update({"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(CACHES / "pycache")})
 
 
 def run_child(command: Sequence[str | Path], cwd: Path, environment: Mapping[str, str] | None = None) -> Finished:
