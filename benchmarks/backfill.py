@@ -23,9 +23,7 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     if options.bytecode:
         keep_bytecode()
-    note(
-        f"compiled modules: {'kept, for both sides' if options.bytecode else 'none, as on a fresh machine, for both sides'}"
-    )
+    note(f"compiled modules, on both sides: {'kept' if options.bytecode else 'none, as on a fresh machine'}")
     os.environ["CONVERSIONS_CACHE"] = str(FOLDER / "cache")
     from cli_part import measure_commands, measure_loading
     from crm import make_crm
