@@ -46,7 +46,14 @@ WITH joined AS (
     c.home BETWEEN @first_day AND @last_day AS home_covered,
     s.day BETWEEN @first_day AND @last_day AS seen_covered,
     -- R31: the day is computed with another SQL than the one that was published
-    COALESCE(hd.query_version <> cd.query_version, FALSE) AS query_changed
+    COALESCE(hd.query_version <> cd.query_version, FALSE) AS query_changed,
+    -- R15: from half a minor unit of the new currency on a value differs (a little less, for floats)
+    CASE
+      WHEN s.currency IN UNNEST(@no_decimals) THEN 0.499999
+      WHEN s.currency IN UNNEST(@three_decimals) THEN 0.000499999
+      WHEN s.currency IN UNNEST(@four_decimals) THEN 0.0000499999
+      ELSE 0.00499999
+    END AS half_unit
   FROM (
     SELECT c.id, p.day AS home, p.id IS NOT NULL AS published
     FROM candidates AS c

@@ -5,8 +5,6 @@ CREATE OR REPLACE TEMP TABLE drift_now AS
 WITH frozen AS (
   SELECT
     k.id,
-    p.id IS NOT NULL AS is_published,
-    k.is_seen,
     k.seen_day,
     p.day AS home,
     -- R17: the row stays where it is published; the new sighting is only listed
@@ -24,12 +22,8 @@ WITH frozen AS (
     s.currency AS crm_currency,
     p.is_qualified AS frozen_qualified,
     s.is_qualified AS crm_qualified,
-    ABS(COALESCE(s.value - p.value, 0.0)) >= CASE
-      WHEN s.currency IN UNNEST(@no_decimals) THEN 0.499999
-      WHEN s.currency IN UNNEST(@three_decimals) THEN 0.000499999
-      WHEN s.currency IN UNNEST(@four_decimals) THEN 0.0000499999
-      ELSE 0.00499999
-    END OR (p.value IS NULL) <> (s.value IS NULL) AS value_differs
+    (p.value IS NULL) <> (s.value IS NULL)
+      OR COALESCE(ABS(s.value - p.value) >= k.half_unit, FALSE) AS value_differs
   FROM cases AS k
   LEFT JOIN published AS p ON p.id = k.id
   LEFT JOIN seen AS s ON s.id = k.id

@@ -10,17 +10,8 @@ WITH compared AS (
     p.status = 'RETRACTED' AS was_retracted,
     k.action = 'VANISH' AS vanishes,
     IF(k.action = 'VANISH', p.currency, s.currency) AS currency,
-    -- R15: at least half a minor unit of the new currency
     (p.value IS NULL) <> (s.value IS NULL)
-      OR COALESCE(
-        ABS(s.value - p.value) >= CASE
-          WHEN s.currency IN UNNEST(@no_decimals) THEN 0.499999
-          WHEN s.currency IN UNNEST(@three_decimals) THEN 0.000499999
-          WHEN s.currency IN UNNEST(@four_decimals) THEN 0.0000499999
-          ELSE 0.00499999
-        END,
-        FALSE
-      ) AS value_changes,
+      OR COALESCE(ABS(s.value - p.value) >= k.half_unit, FALSE) AS value_changes,
     p.currency <> s.currency AS currency_changes,
     p.is_qualified IS DISTINCT FROM s.is_qualified AS qualification_changes,
     p.client_id IS DISTINCT FROM s.client_id

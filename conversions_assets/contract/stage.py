@@ -1,6 +1,5 @@
 """A user's query around its days: bound (R2), described, wrapped, and brought into `staged` by rows.sql."""
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from conversions_assets.project import Clock, Project
 from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError
 from conversions_assets.warehouse.dialect import DialectError, parse_expression
 from conversions_assets.warehouse.script import bind
-
-logger = logging.getLogger(__name__)
 
 ROWS = Path(__file__).with_name("rows.sql")
 ONE_DAY = timedelta(days=1)
