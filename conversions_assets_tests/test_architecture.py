@@ -12,7 +12,17 @@ DAGSTER_ROOMS = ("components", "assets", "automation")
 # The demo plays a user: it starts Dagster and stands outside of the house.
 OUTSIDE = ("demo", "defs")
 # Each room may import itself and what stands below it.
-ORDER_OF_ROOMS = ("definitions", "components", "automation", "assets", "adjustment", "contract", "warehouse", "project")
+ORDER_OF_ROOMS = (
+    "definitions",
+    "components",
+    "testing",
+    "automation",
+    "assets",
+    "adjustment",
+    "contract",
+    "warehouse",
+    "project",
+)
 
 
 def room(path: Path) -> str:
