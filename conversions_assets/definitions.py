@@ -1,8 +1,10 @@
 """The code location: loads defs/, binds the warehouse, the jobs and the schedules."""
 
+import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,14 @@ from dagster.components.core.component_tree import ComponentTree
 from conversions_assets.assets.warehouse import WarehouseResource
 from conversions_assets.automation.drift_audit import drift_audit_job, weekly_drift_audit
 from conversions_assets.components import CrmTables, CustomConversion
+from conversions_assets.contract.check.catalog import Catalog
+from conversions_assets.contract.check.static import check
 from conversions_assets.contract.conversion import Conversion
-from conversions_assets.project import ConfigurationError, load_project, read_warehouse_settings
+from conversions_assets.contract.source import Finding, QueryError, refuse
+from conversions_assets.project import ConfigurationError, WarehouseSettings, load_project, read_warehouse_settings
+from conversions_assets.warehouse.schemas import read_schema_files, warehouse_schemas
+
+logger = logging.getLogger(__name__)
 
 # Dagster's own code uses its beta and preview functions; nobody here can act on that. Our own use still warns.
 for _category in (dg.BetaWarning, dg.PreviewWarning):
@@ -27,33 +35,90 @@ def defs() -> dg.Definitions:
     return build_definitions(Path(__file__).parent)
 
 
+@dataclass(frozen=True)
+class Deployment:
+    """What the defs/ of a package declare, read but not yet judged.
+
+    Attributes:
+        refused: queries that are not even one SELECT.
+        catalog: what is known of the raw tables.
+        folders: dataset -> the folder of its CrmTables.
+    """
+
+    conversions: Sequence[Conversion]
+    refused: Sequence[QueryError]
+    catalog: Catalog
+    folders: Mapping[str, Path]
+
+    def findings(self) -> list[Finding]:
+        """The static check of every query: errors and warnings."""
+        refused = [finding for error in self.refused for finding in error.findings]
+        return refused + [f for conversion in self.conversions for f in check(conversion.query, self.catalog)]
+
+
+def read_deployment(package: Path) -> Deployment:
+    """Read the conversions and raw tables of a package.
+
+    Raises:
+        ConfigurationError: two conversions of one name, or a wrong setting or YAML.
+    """
+    return _read_deployment(_tree(package), package)
+
+
 def build_definitions(package: Path) -> dg.Definitions:
     """The definitions of the package in a folder: its defs/, the resources, jobs and schedules.
 
     Raises:
         ConfigurationError: two conversions of one name, or a wrong setting.
+        QueryError: what is wrong with the queries, all at once; warnings are logged.
     """
     settings, project = read_warehouse_settings(), load_project()
-    tree = _Tree.for_project(package)
-    built = tree.build_defs_at_path(tree.defs_module_path)
-    conversions = [component.conversion for component in tree.get_all_components(CustomConversion)]
-    _refuse_twins(conversions)
-    raw_tables = {raw.table: raw for component in tree.get_all_components(CrmTables) for raw in component.raw_tables()}
-    audit = drift_audit_job(conversions)
+    tree = _tree(package)
+    deployment = _read_deployment(tree, package)
+    findings = deployment.findings()
+    refuse(findings)
+    for finding in findings:
+        logger.warning("%s", finding)
+    audit = drift_audit_job(deployment.conversions)
     return dg.Definitions.merge(
-        built,
+        tree.build_defs_at_path(tree.defs_module_path),
         dg.Definitions(
             resources={
-                "warehouse": WarehouseResource(
-                    duckdb_path=str(settings.duckdb_path), lock_timeout_seconds=settings.lock_timeout.total_seconds()
-                ),
-                "raw_tables": dg.ResourceDefinition.hardcoded_resource(raw_tables),
+                "warehouse": warehouse_resource(settings),
+                "raw_tables": dg.ResourceDefinition.hardcoded_resource(deployment.catalog.declared),
             },
             jobs=[audit],
             schedules=[weekly_drift_audit(audit, project.timezone)],
             executor=dg.in_process_executor,
         ),
     )
+
+
+def warehouse_resource(settings: WarehouseSettings) -> WarehouseResource:
+    """The warehouse of this process as its assets receive it."""
+    return WarehouseResource(
+        duckdb_path=str(settings.duckdb_path), lock_timeout_seconds=settings.lock_timeout.total_seconds()
+    )
+
+
+def _tree(package: Path) -> "_Tree":
+    return _Tree.for_project(package)
+
+
+def _read_deployment(tree: "_Tree", package: Path) -> Deployment:
+    conversions: list[Conversion] = []
+    refused: list[QueryError] = []
+    for component in tree.get_all_components(CustomConversion):
+        try:
+            conversions.append(component.conversion)
+        except QueryError as error:
+            refused.append(error)
+    _refuse_twins(conversions)
+    datasets = tree.get_all_components(CrmTables)
+    declared = {raw.table: raw for component in datasets for raw in component.raw_tables()}
+    schemas = read_schema_files(package / "defs") | warehouse_schemas(read_warehouse_settings())
+    folders = {component.dataset: component.folder for component in datasets}
+    return Deployment(conversions, refused, Catalog(schemas, declared), folders)
 
 
 class _Tree(ComponentTree):

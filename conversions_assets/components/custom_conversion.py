@@ -13,7 +13,6 @@ from conversions_assets.components.located import LocatedComponent, yaml_error
 from conversions_assets.components.scaffolders import CustomConversionScaffolder
 from conversions_assets.contract.conversion import MAX_WINDOW_DAYS, Conversion, Dedup, check_name
 from conversions_assets.contract.query import read_query
-from conversions_assets.contract.shape import check_names
 from conversions_assets.project import ConfigurationError, load_project, read_clock
 
 
@@ -62,13 +61,8 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         return value
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The conversion's assets and their checks.
-
-        Raises:
-            ConfigurationError: the folder's name is no conversion name (R32).
-            QueryError: the SQL file is missing or refused.
-        """
-        conversion = self._conversion = self._read(context.path)
+        """The conversion's assets and their checks."""
+        conversion = self.conversion
         project = conversion.project
         partitions = dg.DailyPartitionsDefinition(
             start_date=conversion.start_date.isoformat(), end_date=_end_date(conversion), timezone=project.timezone
@@ -83,8 +77,14 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
 
     @property
     def conversion(self) -> Conversion:
-        """The conversion as the stations receive it, once its definitions are built."""
-        assert self._conversion is not None
+        """The conversion as the stations receive it.
+
+        Raises:
+            ConfigurationError: the folder's name is no conversion name (R32).
+            QueryError: the SQL file is missing or is not one SELECT.
+        """
+        if self._conversion is None:
+            self._conversion = self._read(self.folder)
         return self._conversion
 
     def _read(self, folder: Path) -> Conversion:
@@ -97,12 +97,9 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
                     folder, ["query"], f"there is no file {self.query} in this folder: create it, or correct its name"
                 )
             )
-        query = read_query(folder / self.query)
-        if query.names is not None:
-            check_names(query, query.names)
         return Conversion(
             name=folder.name,
-            query=query,
+            query=read_query(folder / self.query),
             start_date=date.fromisoformat(self.start_date),
             window_days=self.adjustment_window_days,
             dedup=self.dedup,

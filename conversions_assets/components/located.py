@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import dagster as dg
 from pydantic import BaseModel, ValidationError
@@ -12,7 +12,9 @@ from conversions_assets.project import ConfigurationError
 
 
 class LocatedComponent(dg.Component):
-    """A component whose wrong values are refused with the line of defs.yaml that holds them."""
+    """A component that knows its folder; wrong values are refused with the line of defs.yaml that holds them."""
+
+    folder: ClassVar[Path]
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
@@ -22,7 +24,7 @@ class LocatedComponent(dg.Component):
             ConfigurationError: a value is wrong; the message names file, line and key.
         """
         try:
-            return super().load(attributes, context)
+            component = super().load(attributes, context)
         except Exception as error:
             wrong = _validation_error(error)
             if wrong is None:
@@ -31,6 +33,9 @@ class LocatedComponent(dg.Component):
             outer = () if wrong.title == cls.__name__ else (wrong.title.lower(),)
             problems = [yaml_error(context.path, (*outer, *e["loc"]), _message(e)) for e in wrong.errors()]
             raise ConfigurationError("\n".join(problems)) from None
+        # Not a field: it comes from where the YAML lies, not from what it says.
+        object.__setattr__(component, "folder", context.path)
+        return component
 
 
 def _validation_error(error: BaseException | None) -> ValidationError | None:

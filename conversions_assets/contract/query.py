@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conversions_assets.contract.source import QueryError, Source
+from conversions_assets.contract.source import Finding, QueryError, Source
 from conversions_assets.project import cache_folder
 from conversions_assets.warehouse.base import Table
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("start_date", "end_date")
 PARAMETERS_FIX = "use @start_date and @end_date (DATE, inclusive)"
-CACHE_FORMAT = "3"
+CACHE_FORMAT = "4"
 
 
 @dataclass(frozen=True)
@@ -89,20 +89,20 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise QueryError(
-            path, 1, 1, "there is no such SQL file", "create it, or correct `query:` in defs.yaml"
-        ) from error
+        missing = Finding(path, 1, 1, "there is no such SQL file", "create it, or correct `query:` in defs.yaml")
+        raise QueryError(missing) from error
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise QueryError(path, line, 1, "the file is not UTF-8 text", "save it as UTF-8") from error
+        raise QueryError(Finding(path, line, 1, "the file is not UTF-8 text", "save it as UTF-8")) from error
 
 
 def _cache_key(text: str) -> str:
-    return hashlib.sha256(f"{CACHE_FORMAT}\0{_sqlglot_version()}\0{text}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{CACHE_FORMAT}\0{sqlglot_version()}\0{text}".encode()).hexdigest()[:32]
 
 
 @cache
-def _sqlglot_version() -> str:
+def sqlglot_version() -> str:
+    """The version of sqlglot, which every cached analysis depends on."""
     from importlib.metadata import version
 
     return version("sqlglot")
@@ -192,14 +192,23 @@ def _tables(source: Source, tree: "exp.Query") -> list[Table]:
 
     found: dict[Table, None] = {}
     for scope in traverse_scope(tree):
+        aliases = {name.casefold() for name in scope.sources}
         for table in scope.sources.values():
             if isinstance(table, exp.Table) and not isinstance(table.this, exp.Func):
+                _refuse_implicit_unnest(source, table, aliases)
                 found[_table(source, table)] = None
     if not found:
         raise source.refuse(
             source.first_word, "R1: the query reads no table", "read a raw table of the CRM: FROM dataset.table"
         )
     return list(found)
+
+
+def _refuse_implicit_unnest(source: Source, table: "exp.Table", aliases: set[str]) -> None:
+    if table.db.casefold() in aliases and table.name.casefold() != table.db.casefold():
+        array = f"{table.db}.{table.name}"
+        fix = f"write UNNEST({array})" + (f" AS {table.alias}" if table.alias else "")
+        raise source.refuse(source.start_of(table), f"R1: `{array}` is a column of a table of this query", fix)
 
 
 def _table(source: Source, node: "exp.Table") -> Table:

@@ -1,12 +1,12 @@
 """Names and types of what a user's SQL returns, held against the table of the contract."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from conversions_assets.contract.columns import COLUMNS, NAMES, Column
 from conversions_assets.contract.query import Query
-from conversions_assets.contract.source import QueryError
+from conversions_assets.contract.source import Finding, refuse
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -16,40 +16,53 @@ def check_names(query: Query, names: Sequence[str]) -> None:
     """Each column once, none unknown, none of the required ones missing; order and case do not matter.
 
     Raises:
-        QueryError: names the column and the nearest name of the contract.
+        QueryError: names each wrong column and the nearest name of the contract.
     """
-    lowered = [name.casefold() for name in names]
-    for position, name in enumerate(lowered):
-        if name in lowered[:position]:
-            raise at_column(query, name, f"the column `{name}` is there twice", "keep one of them", last=True)
-        if name not in NAMES:
-            raise at_column(query, name, f"the column `{names[position]}` is not part of the contract", _nearest(name))
-    for column in COLUMNS:
-        if column.required and column.name not in lowered:
-            problem, fix = f"the column `{column.name}` is missing", f"add `… AS {column.name}`: {column.meaning}"
-            raise query.source.refuse(_select_offset(query), problem, fix)
+    refuse(name_findings(query, names))
 
 
 def check_types(query: Query, types: Mapping[str, str]) -> None:
     """Each column in the type of the contract.
 
     Raises:
-        QueryError: names the column, its type and the cast to write.
+        QueryError: names each wrong column, its type and the cast to write.
     """
+    refuse(type_findings(query, types))
+
+
+def name_findings(query: Query, names: Sequence[str]) -> Iterator[Finding]:
+    """Columns that are there twice, unknown, or missing."""
+    lowered = [name.casefold() for name in names]
+    for position, name in enumerate(lowered):
+        if name in lowered[:position]:
+            yield at_column(query, name, f"the column `{name}` is there twice", "keep one of them", last=True)
+        elif name not in NAMES:
+            problem = f"the column `{names[position]}` is not part of the contract"
+            yield at_column(query, name, problem, _nearest(name))
+    for column in COLUMNS:
+        if column.required and column.name not in lowered:
+            problem, fix = f"the column `{column.name}` is missing", f"add `… AS {column.name}`: {column.meaning}"
+            yield query.source.finding(_select_offset(query), problem, fix)
+
+
+def type_findings(query: Query, types: Mapping[str, str]) -> Iterator[Finding]:
+    """Columns of another type than the contract's; a type that cannot be told ('UNKNOWN') is one."""
     lowered = {name.casefold(): kind for name, kind in types.items()}
     for column in COLUMNS:
         found = lowered.get(column.name, column.type)
         if found == column.type or found in column.accepted or (found == "NULL" and not column.required):
             continue
         problem = f"the column `{column.name}` is {found}, not {column.type}"
-        raise at_column(query, column.name, problem, _cast(query, column, found))
+        if found == "UNKNOWN":
+            problem = f"the type of the column `{column.name}` cannot be told: it must be {column.type}"
+        yield at_column(query, column.name, problem, _cast(query, column, found))
 
 
-def at_column(query: Query, name: str, problem: str, fix: str, last: bool = False) -> QueryError:
-    """The error for a column of the result, at its place in the SQL."""
+def at_column(query: Query, name: str, problem: str, fix: str, last: bool = False) -> Finding:
+    """The finding for a column of the result, at its place in the SQL."""
     expression = _projection(query, name, last)
     offset = _select_offset(query) if expression is None else query.source.start_of(expression)
-    return query.source.refuse(offset, problem, fix)
+    return query.source.finding(offset, problem, fix)
 
 
 def _nearest(name: str) -> str:

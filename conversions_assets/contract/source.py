@@ -1,23 +1,57 @@
 """A user's SQL as text: where a word stands, and the error that points at it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 MAX_EXCERPT = 160
 
 
-class QueryError(Exception):
-    """A user's SQL is refused.
+Severity = Literal["error", "warning"]
 
-    The message holds file:line:column, an underlined excerpt and what to write instead.
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a user's SQL: where, what, and the text to write instead.
+
+    Attributes:
+        line: from 1; `column` too.
+        severity: an error refuses the query, a warning does not.
     """
 
-    def __init__(self, path: Path, line: int, column: int, problem: str, fix: str, excerpt: str = "") -> None:
-        self.path, self.line, self.column, self.problem, self.fix = path, line, column, problem, fix
-        parts = [f"{path}:{line}:{column}: {problem}", excerpt, f"  fix: {fix}"]
-        super().__init__("\n".join(part for part in parts if part))
+    path: Path
+    line: int
+    column: int
+    problem: str
+    fix: str
+    excerpt: str = ""
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        warning = "warning: " if self.severity == "warning" else ""
+        parts = [f"{self.path}:{self.line}:{self.column}: {warning}{self.problem}", self.excerpt, f"  fix: {self.fix}"]
+        return "\n".join(part for part in parts if part)
+
+
+class QueryError(Exception):
+    """A user's SQL is refused: one or several findings, each with file:line:column, an excerpt and the fix."""
+
+    def __init__(self, *findings: Finding) -> None:
+        self.findings = findings
+        super().__init__("\n".join(map(str, findings)))
+
+
+def refuse(findings: Iterable[Finding]) -> None:
+    """Raise the errors among the findings, all at once.
+
+    Raises:
+        QueryError: there is at least one error.
+    """
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise QueryError(*errors)
 
 
 @dataclass(frozen=True)
@@ -83,6 +117,10 @@ class Source:
 
     def refuse(self, offset: int, problem: str, fix: str) -> QueryError:
         """The error for the word at an offset, with its line and an underlined excerpt."""
+        return QueryError(self.finding(offset, problem, fix))
+
+    def finding(self, offset: int, problem: str, fix: str, severity: Severity = "error") -> Finding:
+        """What is wrong at an offset, with its line and an underlined excerpt."""
         offset = min(max(offset, 0), len(self.text))
         start = self.text.rfind("\n", 0, offset) + 1
         end = self.text.find("\n", offset)
@@ -94,4 +132,4 @@ class Source:
         margin = f"{number:>5} | "
         shown = line[cut : cut + MAX_EXCERPT]
         underline = f"{' ' * (len(margin) - 2)}| {' ' * (column - 1 - cut)}{'^' * max(1, min(length, 60))}"
-        return QueryError(self.path, number, column, problem, fix, f"{margin}{shown}\n{underline}")
+        return Finding(self.path, number, column, problem, fix, f"{margin}{shown}\n{underline}", severity)
