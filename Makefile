@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 DAGSTER_HOME ?= $(CURDIR)/.data/dagster_home
 export DAGSTER_HOME
-# "make dev" shows the state of the demo at the demo's clock, unless the caller sets one or removes the file.
+# "make dev" and "make validate" show the state of the demo at the demo's clock, unless the caller sets one or removes the file.
 DEMO_NOW := $(wildcard .data/demo_now)
+DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup demo dev test check lint types bench drift-audit lock clean home
+.PHONY: help setup home demo dev test check lint types lint-sql validate schemas bench drift-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -29,12 +30,12 @@ demo: home ## a year of a small company's CRM, converted, adjusted, audited (emb
 	$(BIN)/python -m conversions_assets.demo
 
 dev: home ## open the Dagster UI on http://127.0.0.1:3000
-	$(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))}) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
+	$(DEMO_CLOCK) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
 
 test: .venv/.ready ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-check: lint types ## ruff, mypy --strict, and do all definitions load
+check: lint types lint-sql ## ruff, mypy --strict, the SQL, and do all definitions load
 	$(BIN)/dg check defs
 
 lint: .venv/.ready
@@ -43,6 +44,15 @@ lint: .venv/.ready
 
 types: .venv/.ready
 	$(BIN)/mypy
+
+lint-sql: .venv/.ready ## the static check of all queries, without a warehouse: for CI and pre-commit
+	$(BIN)/python -m conversions_assets lint-sql
+
+validate: .venv/.ready ## one conversion against the warehouse: make validate name=lead
+	$(DEMO_CLOCK) $(BIN)/python -m conversions_assets validate $(name)
+
+schemas: .venv/.ready ## write the schema files of the raw datasets from the warehouse
+	$(BIN)/python -m conversions_assets schemas
 
 bench: .venv/.ready ## speed and memory as ratios: benchmarks/backfill.py
 	$(BIN)/python benchmarks/backfill.py

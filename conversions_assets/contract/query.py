@@ -113,7 +113,7 @@ def _analyse(source: Source) -> dict[str, object]:
     return {
         "tables": [[table.dataset, table.name] for table in _tables(source, tree)],
         "parameters": sorted(_parameters(source, tree)),
-        "names": None if tree.is_star else tree.named_selects,
+        "names": None if tree.is_star else [e.alias_or_name for e in tree.selects],
         "version": hashlib.sha256(tree.sql(dialect="bigquery", comments=False).encode()).hexdigest()[:16],
     }
 
@@ -192,10 +192,8 @@ def _tables(source: Source, tree: "exp.Query") -> list[Table]:
 
     found: dict[Table, None] = {}
     for scope in traverse_scope(tree):
-        aliases = {name.casefold() for name in scope.sources}
         for table in scope.sources.values():
             if isinstance(table, exp.Table) and not isinstance(table.this, exp.Func):
-                _refuse_implicit_unnest(source, table, aliases)
                 found[_table(source, table)] = None
     if not found:
         raise source.refuse(
@@ -204,17 +202,13 @@ def _tables(source: Source, tree: "exp.Query") -> list[Table]:
     return list(found)
 
 
-def _refuse_implicit_unnest(source: Source, table: "exp.Table", aliases: set[str]) -> None:
-    if table.db.casefold() in aliases and table.name.casefold() != table.db.casefold():
-        array = f"{table.db}.{table.name}"
-        fix = f"write UNNEST({array})" + (f" AS {table.alias}" if table.alias else "")
-        raise source.refuse(source.start_of(table), f"R1: `{array}` is a column of a table of this query", fix)
-
-
 def _table(source: Source, node: "exp.Table") -> Table:
     if not node.db:
         problem = f"R1: the table `{node.name}` has no dataset"
         raise source.refuse(source.start_of(node), problem, f"write dataset.{node.name}, or define it in WITH")
+    if "INFORMATION_SCHEMA" in ".".join(part.name for part in node.parts).upper().split("."):
+        problem = "R1: INFORMATION_SCHEMA tells of tables, it holds no rows of the CRM"
+        raise source.refuse(source.start_of(node), problem, "read a raw table of the CRM")
     if node.catalog:
         problem = f"R1: the table `{node.name}` names a project"
         raise source.refuse(

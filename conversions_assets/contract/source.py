@@ -1,5 +1,6 @@
 """A user's SQL as text: where a word stands, and the error that points at it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,6 +111,17 @@ class Source:
         starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
         return min(starts) if starts else self.first_word
 
+    def start_of_item(self, offset: int) -> int:
+        """The offset of the first word of the list item (of a SELECT) that holds an offset."""
+        before = [token for token in self.tokens if token.start <= offset]
+        depth, first = 0, offset
+        for token in reversed(before):
+            depth += {"R_PAREN": 1, "R_BRACKET": 1, "L_PAREN": -1, "L_BRACKET": -1}.get(token.token_type.name, 0)
+            if depth < 0 or (depth == 0 and (token.text == "," or token.text.upper() in ("SELECT", "DISTINCT"))):
+                break
+            first = int(token.start)
+        return first
+
     def offset(self, line: int, column: int) -> int:
         """The offset of a line and a column, both from 1."""
         before = self.text.split("\n")[: line - 1]
@@ -127,7 +139,8 @@ class Source:
         line = self.text[start : end if end >= 0 else len(self.text)].rstrip("\r")
         number, column = self.text.count("\n", 0, offset) + 1, offset - start + 1
         rest = line[column - 1 :]
-        length = next((i for i, c in enumerate(rest) if not (c.isalnum() or c in "_`.@")), len(rest))
+        word = re.match(r"`[^`]*`|'[^']*'|\"[^\"]*\"|[\w.@]+", rest)
+        length = word.end() if word else 1
         cut = max(0, column - 1 - MAX_EXCERPT // 2)
         margin = f"{number:>5} | "
         shown = line[cut : cut + MAX_EXCERPT]

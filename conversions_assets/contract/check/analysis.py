@@ -50,7 +50,7 @@ class Analysis:
 
 
 def analyse(query: Query, catalog: Catalog) -> Analysis | None:
-    """Resolve a query's names and types against a catalog; None where sqlglot cannot (then only the shape is checked)."""
+    """Resolve a query's names and types against a catalog; None where sqlglot cannot: only the shape is checked then."""
     from sqlglot import MappingSchema, exp
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.annotate_types import annotate_types
@@ -61,6 +61,7 @@ def analyse(query: Query, catalog: Catalog) -> Analysis | None:
     schema = MappingSchema(_nested(known, catalog), visible=_visible(known), dialect="bigquery")
     tree = query.tree.copy()
     _type_parameters(tree)
+    _name_fields(tree)
     _name_unnested(tree)
     try:
         tree = qualify(
@@ -82,7 +83,7 @@ def analyse(query: Query, catalog: Catalog) -> Analysis | None:
 
 
 def type_of(node: "exp.Expr") -> str:
-    """The BigQuery type of an annotated expression: 'STRING', 'NULL' for a bare NULL, 'UNKNOWN' where it cannot be told."""
+    """The BigQuery type of an expression: 'STRING', 'NULL' for a bare NULL, 'UNKNOWN' where it cannot be told."""
     from sqlglot import exp
 
     inner = node.unalias()
@@ -124,8 +125,23 @@ def _type_parameters(tree: "exp.Query") -> None:
         parameter.replace(exp.cast(parameter.copy(), "DATE"))
 
 
+def _name_fields(tree: "exp.Query") -> None:
+    """`[STRUCT('a' AS key, x AS value), STRUCT('b', y)]`: the first names the fields of all; sqlglot does not."""
+    from sqlglot import exp
+
+    for array in tree.find_all(exp.Array):
+        first, *others = array.expressions or [None]
+        if not isinstance(first, exp.Struct):
+            continue
+        names = [field.this if isinstance(field, exp.PropertyEQ) else None for field in first.expressions]
+        for struct in others:
+            for name, field in zip(names, struct.expressions if isinstance(struct, exp.Struct) else [], strict=False):
+                if name is not None and not isinstance(field, exp.PropertyEQ):
+                    field.replace(exp.PropertyEQ(this=name.copy(), expression=field.copy()))
+
+
 def _name_unnested(tree: "exp.Query") -> None:
-    """`UNNEST([STRUCT(… AS key)])` without an alias: its fields are columns, which sqlglot sees for a table's column only."""
+    """`UNNEST([STRUCT(… AS key)])` without an alias has columns, which sqlglot sees for a table's array only."""
     from sqlglot import exp
     from sqlglot.optimizer.annotate_types import annotate_types
 

@@ -28,7 +28,7 @@ def ungrouped_columns(analysis: Analysis) -> Iterator[Finding]:
             group.args.get("all") or any(group.args.get(k) for k in ("rollup", "cube", "grouping_sets"))
         ):
             continue
-        keys = {written(e) for e in group.expressions} if group else set()
+        keys = {written(e.unnest()) for e in group.expressions} if group else set()
         for part in (*select.selects, *(select.args[k] for k in ("having",) if select.args.get(k))):
             for column in _free(part, select, keys):
                 name = written(column)

@@ -1,4 +1,4 @@
-"""What gives another answer each time it is asked (CURRENT_*, RAND, GENERATE_UUID), and columns that are always NULL."""
+"""What gives another answer in each run (CURRENT_*, RAND, GENERATE_UUID), and columns that are always NULL."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -50,7 +50,8 @@ def constant_nulls(analysis: Analysis) -> Iterator[Finding]:
         expressions = [part.selects[position] for part in parts if len(part.selects) > position]
         if not expressions or not all(_is_null(lineage, e, set()) for e in expressions):
             continue
-        place = analysis.start(expressions[0])
+        # NULL itself has no place in the tree.
+        place = analysis.query.source.start_of_item(analysis.start(expressions[0]))
         if column.null != Presence.ALLOWED:
             problem = f"R4: `{column.name}` is NULL in every row: {column.null.value}"
             yield analysis.query.source.finding(place, problem, f"return the column that holds it: {column.meaning}")

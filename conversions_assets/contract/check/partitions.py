@@ -1,8 +1,8 @@
 """R1: every read of a partitioned table is cut by @start_date and @end_date on its partition column.
 
 BigQuery prunes partitions by conditions that compare the bare column, or its day, with a constant expression
-(https://cloud.google.com/bigquery/docs/querying-partitioned-tables), and pushes a condition on a subquery's column down to the
-table where neither grouping, windows, nor LIMIT stand between.
+(https://cloud.google.com/bigquery/docs/querying-partitioned-tables), and pushes a condition on a subquery's column down
+to the table where neither grouping, windows, nor LIMIT stand between.
 """
 
 from collections.abc import Iterator
@@ -162,22 +162,31 @@ def _condition(node: "exp.Expr", read: _Read) -> Cut:
         return _condition(node.this, read) | _condition(node.expression, read)
     if isinstance(node, exp.Or):
         return _condition(node.this, read) & _condition(node.expression, read)
+    return _comparison(node, read)
+
+
+def _comparison(node: "exp.Expr", read: _Read) -> Cut:
+    from sqlglot import exp
+
     if isinstance(node, exp.Between) and _is_column(node.this, read):
         return _bound(node.args["low"], Cut.LOWER) | _bound(node.args["high"], Cut.UPPER)
     if isinstance(node, exp.In) and _is_column(node.this, read):
-        values = [*node.expressions, *([node.args["unnest"]] if node.args.get("unnest") else [])]
-        bounds = [_bound(value, Cut.BOTH) for value in values]
-        return Cut.NONE if not bounds or Cut.NONE in bounds else bounds[0] if len(set(bounds)) == 1 else Cut.BOTH
+        values = [*node.expressions, *filter(None, [node.args.get("unnest")])]
+        return min((_bound(value, Cut.BOTH) for value in values), default=Cut.NONE, key=_IN_ORDER.index)
     both: dict[type[exp.Expr], tuple[Cut, Cut]] = {
         exp.EQ: (Cut.BOTH, Cut.BOTH), exp.GT: (Cut.LOWER, Cut.UPPER), exp.GTE: (Cut.LOWER, Cut.UPPER),
         exp.LT: (Cut.UPPER, Cut.LOWER), exp.LTE: (Cut.UPPER, Cut.LOWER),
     }  # fmt: skip
-    sides = both.get(type(node))
-    if sides is None:
-        return Cut.NONE
-    if _is_column(node.this, read):
+    sides = both.get(type(node), (Cut.NONE, Cut.NONE))
+    if isinstance(node, exp.Binary) and _is_column(node.this, read):
         return _bound(node.expression, sides[0])
-    return _bound(node.this, sides[1]) if _is_column(node.expression, read) else Cut.NONE
+    return (
+        _bound(node.this, sides[1]) if isinstance(node, exp.Binary) and _is_column(node.expression, read) else Cut.NONE
+    )
+
+
+# A list prunes as well as its worst value does.
+_IN_ORDER = [Cut.NONE, Cut.CONSTANT, Cut.BOTH]
 
 
 def _is_column(node: "exp.Expr", read: _Read) -> bool:
@@ -202,6 +211,6 @@ def _bound(value: "exp.Expr", side: Cut) -> Cut:
     """What a value bounds: a constant expression with a parameter bounds a side, one without is a constant."""
     from sqlglot import exp
 
-    if value.find(exp.Column, exp.Query, exp.Subquery) is not None:
+    if not side or value.find(exp.Column, exp.Query, exp.Subquery) is not None:
         return Cut.NONE
     return side if value.find(exp.Parameter) is not None else Cut.CONSTANT

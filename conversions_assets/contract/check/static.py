@@ -46,7 +46,7 @@ def _findings(query: Query, catalog: Catalog) -> Iterator[Finding]:
     unknown = [*names.missing_tables(analysis), *names.unknown_columns(analysis)]
     yield from unknown
     if not analysis.tree.is_star:
-        yield from name_findings(query, analysis.tree.named_selects)
+        yield from name_findings(query, query.names or analysis.tree.named_selects)
     if not analysis.complete:
         missing = [str(table) for table in query.tables if catalog.columns(table) is None]
         problem = f"the columns of {', '.join(missing)} are not known, so types are checked in part only"

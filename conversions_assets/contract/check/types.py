@@ -1,7 +1,7 @@
 """Types that BigQuery does not bring together: `TIMESTAMP > DATE`, `INT64 + STRING`, `IF(number, …)`.
 
-What goes with what was asked of ZetaSQL, Google's analyser; a test asks it again. NULL goes with everything, and so does
-what has no known type.
+What goes with what was asked of ZetaSQL, Google's analyser; a test asks it again. NULL goes with everything, and so
+does what has no known type.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -57,9 +57,10 @@ def _judges() -> "dict[type[exp.Expr], Callable[[exp.Expr], Iterator[Found]]]":
     comparisons = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
     text_functions = (
         exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpReplace, exp.RegexpExtract, exp.RegexpLike,
-        exp.StartsWith, exp.EndsWith, exp.Split, exp.StrPosition, exp.Left, exp.Right, exp.Initcap, exp.Length, exp.Like,
+        exp.StartsWith, exp.EndsWith, exp.Split, exp.StrPosition, exp.Left, exp.Right, exp.Initcap, exp.Length,
+        exp.Like,
     )  # fmt: skip
-    rules: "list[tuple[Sequence[type[exp.Expr]], Callable[[exp.Expr], Iterator[Found]]]]" = [
+    rules: list[tuple[Sequence[type[exp.Expr]], Callable[[exp.Expr], Iterator[Found]]]] = [
         (comparisons, lambda node: _compared(node.this, node.expression)),
         ((exp.Add, exp.Sub, exp.Mul, exp.Div), _calculated),
         ((exp.And, exp.Or), lambda node: _all_bool(node.this, node.expression)),

@@ -1,0 +1,98 @@
+"""`python -m conversions_assets lint-sql | schemas | validate <name>`: the contract from the command line."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from conversions_assets.contract.source import Finding
+from conversions_assets.definitions import Deployment, read_deployment, warehouse_resource
+from conversions_assets.project import ConfigurationError, load_project, read_clock, read_warehouse_settings
+from conversions_assets.warehouse.base import WarehouseError
+from conversions_assets.warehouse.schemas import warehouse_schemas, write_schema_file
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 for findings, 2 for a wrong setting or name."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        deployment = read_deployment(parsed.package)
+        if parsed.command == "lint-sql":
+            return lint_sql(deployment)
+        return schemas(deployment) if parsed.command == "schemas" else validate(deployment, parsed.name, parsed.days)
+    except (ConfigurationError, WarehouseError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def lint_sql(deployment: Deployment) -> int:
+    """Print what the static check finds in all queries."""
+    findings = deployment.findings()
+    for finding in findings:
+        print(f"{finding}\n")
+    return _summary(findings, f"{len(deployment.conversions) + len(deployment.refused)} queries")
+
+
+def schemas(deployment: Deployment) -> int:
+    """Write `<dataset>.schema.yaml` beside the CrmTables of each dataset that the warehouse holds."""
+    found = warehouse_schemas(read_warehouse_settings())
+    for dataset, folder in sorted(deployment.folders.items()):
+        tables = {table.name: columns for table, columns in found.items() if table.dataset == dataset}
+        if not tables:
+            print(f"{dataset}: the warehouse has no such dataset; load it first. Its schema file stays as it is.")
+            continue
+        path = write_schema_file(folder, dataset, tables)
+        print(f"{dataset}: {len(tables)} tables -> {path}")
+    return 0
+
+
+def validate(deployment: Deployment, name: str, days: int) -> int:
+    """Print findings, types, a preview, rows per day and whether the conversion can be a predicted value's target."""
+    from conversions_assets.contract.source import QueryError
+    from conversions_assets.contract.validate import Preview, preview
+
+    for refused in deployment.refused:
+        if refused.findings[0].path.parent.name == name:
+            print(refused)
+            return 1
+    conversion = next((c for c in deployment.conversions if c.name == name), None)
+    if conversion is None:
+        names = ", ".join(sorted(c.name for c in deployment.conversions))
+        raise ConfigurationError(f"there is no conversion '{name}'; there are {names or 'none'}")
+    findings = [f for f in deployment.findings() if f.path == conversion.query.path]
+    for finding in findings:
+        print(f"{finding}\n")
+    if any(finding.severity == "error" for finding in findings):
+        return _summary(findings, conversion.query.path.name)
+    try:
+        with warehouse_resource(read_warehouse_settings()).open() as warehouse:
+            shown: Preview = preview(warehouse, conversion, days, read_clock())
+    except QueryError as error:
+        print(error)
+        return 1
+    print(shown)
+    return _summary(findings, conversion.query.path.name) or int(not shown.holds)
+
+
+def _summary(findings: Sequence[Finding], checked: str) -> int:
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = len(findings) - errors
+    print(f"{checked}: {errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}")
+    return int(errors > 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m conversions_assets", description=__doc__)
+    parser.add_argument("--package", type=Path, default=Path(__file__).parent, help="the package that holds defs/")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("lint-sql", help="the static check of all queries")
+    commands.add_parser("schemas", help="write the schema files of the raw datasets")
+    one = commands.add_parser("validate", help="one conversion, against the warehouse; nothing is written")
+    one.add_argument("name", help="the conversion's name: its folder")
+    one.add_argument("--days", type=int, default=60, help="closed days before today to look at (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    load_project()
+    sys.exit(main())
