@@ -27,6 +27,8 @@ class Thresholds(BaseModel):
     quarantined_share: float = Field(0.05, ge=0, le=1)
     conflicting_ids_share: float = Field(0.01, ge=0, le=1)
     not_attributed_rise: float = Field(0.10, ge=0, le=1)
+    not_attributed_days: int = Field(28, ge=1)
+    empty_column_rows: int = Field(50, ge=1)
     future_tolerance_minutes: int = Field(15, ge=0)
 
 
@@ -162,6 +164,11 @@ def use_duckdb_file(path: Path, now: datetime | None = None) -> None:
     os.environ["CONVERSIONS_DUCKDB_PATH"] = str(path)
     if now is not None:
         os.environ["CONVERSIONS_NOW"] = now.isoformat()
+
+
+def data_docs_folder() -> Path:
+    """Where Great Expectations' pages of the last runs lie: beside the warehouse's file."""
+    return read_warehouse_settings().duckdb_path.parent / "data_docs"
 
 
 def cache_folder() -> Path:

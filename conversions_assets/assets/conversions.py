@@ -8,9 +8,10 @@ import dagster as dg
 
 from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
+from conversions_assets.contract.families import RULES
 from conversions_assets.contract.materialise import Materialised, materialise
 from conversions_assets.contract.stage import Run
-from conversions_assets.contract.suite import RULES, Outcome
+from conversions_assets.project import data_docs_folder
 from conversions_assets.warehouse.raw import RawTables
 
 Result = dg.MaterializeResult[Any] | dg.AssetMaterialization | dg.AssetCheckResult
@@ -67,11 +68,19 @@ def conversion_asset(
 def _report(
     context: dg.AssetExecutionContext, conversion: Conversion, run: Run, done: Materialised
 ) -> Iterator[Result]:
+    from conversions_assets.assets import presentation, report
+    from conversions_assets.contract.data_docs import write_page
+
     key = conversions_key(conversion.name)
-    per_day = per_day_metadata(
-        _per_day(done), _metadata(conversion, run, done), newest=max(done.good_days, default=None)
-    )
-    checks = [_check(outcome, done) for outcome in done.outcomes]
+    page = write_page(data_docs_folder(), conversion.name, done.days, run, done.validation)
+    of_the_run = {
+        **report.run_figures(conversion, done),
+        "checks": presentation.checks_link(key.path),
+        "Data Docs": dg.MetadataValue.path(str(page)),
+        **run_metadata(run),
+    }
+    per_day = per_day_metadata(report.day_figures(done), of_the_run, newest=max(done.good_days, default=None))
+    checks = [report.check_result(outcome, done, page) for outcome in done.outcomes]
     if not done.failing_days:
         for day, metadata in per_day.items():
             context.add_asset_metadata(metadata, partition_key=str(day))
@@ -86,7 +95,7 @@ def _report(
     raise dg.Failure(
         description=f"{len(done.failing_days)} of {len(done.days)} days stay as they were: {failed}. "
         f"Because {sentences}.",
-        metadata=_metadata(conversion, run, done),
+        metadata=of_the_run,
         allow_retries=False,
     )
 
@@ -101,76 +110,9 @@ def per_day_metadata(
     return {day: {**(of_the_run if day == newest else {}), **values} for day, values in per_day.items()}
 
 
-def _metadata(conversion: Conversion, run: Run, done: Materialised) -> dict[str, Any]:
-    from conversions_assets.assets import presentation
-
-    total = {name: sum(row[name] for row in done.profile) for name in done.profile[0] if name != "day"}
-    value = {row["day"]: 0.0 for row in done.profile}
-    for row in done.values:
-        value[row["day"]] += row["value"] or 0.0
-    days = [str(row["day"]) for row in done.profile]
-    shown = ("returned_rows", "ids", "not_attributed_rows", "quarantined_rows", "surplus_rows", "conflicting_ids")
-    return {
-        "days": len(done.days),
-        "dagster/row_count": total["ids"],
-        "rows returned": total["returned_rows"],
-        "rows of other days, dropped": done.unwanted_rows,
-        "value": presentation.per_currency(done.values),
-        "(not attributed)": f"{total['not_attributed_rows'] / max(total['ids'], 1):.1%}",
-        "quarantined": total["quarantined_rows"],
-        "duplicate rows collapsed": total["surplus_rows"],
-        "ids with rows that differ": total["conflicting_ids"],
-        "per day": presentation.table(
-            [{"day": row["day"], **{n: row[n] for n in shown}, "value": value[row["day"]]} for row in done.profile]
-        ),
-        "plot": presentation.bars(
-            f"{conversion.name}: conversions per day",
-            days,
-            {
-                "attributed": [row["ids"] - row["not_attributed_rows"] for row in done.profile],
-                "(not attributed)": [row["not_attributed_rows"] for row in done.profile],
-                "quarantined": [row["quarantined_rows"] for row in done.profile],
-            },
-        ),
-        "SQL": presentation.sql(conversion.query.text),
-        "checks": presentation.checks_link(conversions_key(conversion.name).path),
-        **run_metadata(run),
-    }
-
-
 def run_metadata(run: Run) -> dict[str, Any]:
     """Which load and, in a replay, which clock a run used (R33)."""
     metadata: dict[str, Any] = {"CRM load": run.crm_load_id or "unknown", "run date": str(run.local_date)}
     if run.clock.replaced:
         metadata["clock"] = f"CONVERSIONS_NOW={run.now.isoformat()}"
     return metadata
-
-
-def _per_day(done: Materialised) -> dict[date, dict[str, Any]]:
-    return {
-        row["day"]: {
-            "dagster/partition_row_count": row["ids"],
-            "(not attributed) (day)": row["not_attributed_rows"],
-            "quarantined (day)": row["quarantined_rows"],
-        }
-        for row in done.profile
-    }
-
-
-def _check(outcome: Outcome, done: Materialised) -> dg.AssetCheckResult:
-    from conversions_assets.assets import presentation
-
-    severity = dg.AssetCheckSeverity.ERROR if outcome.rule.blocking else dg.AssetCheckSeverity.WARN
-    metadata: dict[str, Any] = {"rules": outcome.rule.rules, "limit": outcome.limit, "days": str(done.days)}
-    if not outcome.passed:
-        metadata["failing days"] = presentation.table(
-            [{"day": day, outcome.rule.column: outcome.observed[day]} for day in outcome.failing_days]
-        )
-        metadata["ids"] = ", ".join(done.failing_ids.get(outcome.rule.name, ())) or "see the quarantine table"
-    return dg.AssetCheckResult(
-        passed=outcome.passed,
-        check_name=outcome.rule.name,
-        severity=severity,
-        description=outcome.sentence or None,
-        metadata=metadata,
-    )

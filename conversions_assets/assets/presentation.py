@@ -22,10 +22,21 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
 
 def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> dg.MarkdownMetadataValue:
     """A stacked bar chart per label as an inline picture (SVG)."""
+    return _plot("StackedBar", title, labels, series)
+
+
+def lines(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> dg.MarkdownMetadataValue:
+    """Shares in percent per label as lines from 0 to 100; a label without a value leaves a gap."""
+    return _plot("Line", title, labels, series, range=(0, 100), stroke_style={"width": 3}, dots_size=3)
+
+
+def _plot(
+    kind: str, title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], **options: Any
+) -> dg.MarkdownMetadataValue:
     import pygal
     from pygal.style import CleanStyle
 
-    chart = pygal.StackedBar(
+    chart = getattr(pygal, kind)(
         title=title,
         # The UI shows it in a narrow dialog: large letters, few labels.
         style=CleanStyle(font_family="sans-serif", label_font_size=20, legend_font_size=22, title_font_size=26),
@@ -38,6 +49,7 @@ def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float 
         legend_at_bottom=True,
         legend_at_bottom_columns=1,
         js=[],
+        **options,
     )
     chart.x_labels = list(labels)
     chart.x_labels_major = list(labels)[:: max(1, len(labels) // 8)]

@@ -110,6 +110,9 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 NAMES = tuple(column.name for column in COLUMNS)
+OPTIONAL = tuple(column.name for column in COLUMNS if not column.required)
+GEO_KEYS = ("city", "country", "region")
+"""Keys of params whose coverage is reported per day (R9)."""
 CURRENCIES: tuple[str, ...] = tuple(sorted({currency.code for currency in Currency}))
 MAX_ID_LENGTH = 64
 

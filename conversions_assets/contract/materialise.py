@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from conversions_assets.contract import suite
 from conversions_assets.contract.columns import COVERED_DAYS, QUARANTINE, STORED
 from conversions_assets.contract.conversion import Conversion, Days
+from conversions_assets.contract.profile import Row, read_profile
 from conversions_assets.contract.stage import Run, Wanted, stage
 from conversions_assets.project import ConfigurationError
 from conversions_assets.warehouse.base import Statement, Warehouse
 from conversions_assets.warehouse.script import bind
 
 HERE = Path(__file__).parent
-ATTRIBUTION_DAYS = 28
 Progress = Callable[[str], None]
 
 
@@ -24,20 +24,28 @@ class Materialised:
     """What a run of `conversions/<name>` found and did.
 
     Attributes:
-        profile: one row per wanted day, the columns of profile.sql and shares; days without a row have zeros.
+        profile: one row per wanted day (see read_profile).
         values: per day and currency: `ids`, `value` (sum, in units of the currency).
+        refusals: per day, rule and reason: `row_count` (R10).
+        personal: per day and key of params: `looks_like`, `value_count` (R9).
         unwanted_rows: rows that the query returned for other days (R2).
         failing_days: days that broke a blocking rule and were left as they were.
-        failing_ids: per blocking rule up to 20 ids of rows that broke it.
+        failing_ids: per broken rule up to 20 ids of rows that broke it.
     """
 
     days: Days
-    profile: Sequence[Mapping[str, Any]]
-    values: Sequence[Mapping[str, Any]]
+    profile: Sequence[Row]
+    values: Sequence[Row]
+    refusals: Sequence[Row]
+    personal: Sequence[Row]
     unwanted_rows: int
-    outcomes: Sequence[suite.Outcome]
+    validation: suite.Validation
     failing_days: frozenset[date]
     failing_ids: Mapping[str, Sequence[str]]
+
+    @property
+    def outcomes(self) -> Sequence[suite.Outcome]:
+        return self.validation.outcomes
 
     @property
     def good_days(self) -> list[date]:
@@ -54,20 +62,31 @@ def materialise(
         ConfigurationError: the project's time zone is not the one the table was made with.
     """
     suite.preload()
+    thresholds = conversion.project.thresholds
+    latest = run.now + timedelta(minutes=thresholds.future_tolerance_minutes)
     create_tables(warehouse, conversion)
     refuse_other_zone(warehouse, conversion)
     progress(f"running {conversion.query.path.name} for {days} ({len(days)} days)")
-    unwanted = stage(warehouse, conversion, Wanted(days), run)
-    profile = _profile(warehouse, conversion, days)
-    returned = sum(row["returned_rows"] for row in profile)
-    progress(f"staged {returned:,} rows; checking the contract")
-    outcomes = suite.validate(profile, conversion.project.thresholds)
-    failing = frozenset(day for outcome in outcomes if outcome.rule.blocking for day in outcome.failing_days)
-    values = _values(warehouse, days)
-    failing_ids = _failing_ids(warehouse, outcomes)
-    _write(warehouse, conversion, days, run, failing)
+    staged = stage(warehouse, conversion, Wanted(days), run)
+    personal = _find_personal(warehouse, days, staged.returned)
+    profile = read_profile(warehouse, conversion, days, staged.returned, personal)
+    progress(f"staged {sum(row['returned_rows'] for row in profile):,} rows; checking the contract")
+    validation = suite.validate(profile, thresholds)
+    failing = frozenset(day for outcome in validation.outcomes if outcome.rule.blocking for day in outcome.failing_days)
+    done = Materialised(
+        days=days,
+        profile=profile,
+        values=_query(warehouse, "values.sql", days, latest),
+        refusals=_query(warehouse, "refusals.sql", days, latest),
+        personal=personal,
+        unwanted_rows=staged.unwanted_rows,
+        validation=validation,
+        failing_days=failing,
+        failing_ids=_failing_ids(warehouse, validation.outcomes),
+    )
+    _write(warehouse, conversion, days, run, failing, latest)
     progress(f"wrote {len(days) - len(failing)} of {len(days)} days in one transaction")
-    return Materialised(days, profile, values, unwanted, outcomes, failing, failing_ids)
+    return done
 
 
 def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
@@ -95,62 +114,35 @@ def refuse_other_zone(warehouse: Warehouse, conversion: Conversion) -> None:
             )
 
 
-def _profile(warehouse: Warehouse, conversion: Conversion, days: Days) -> list[dict[str, Any]]:
-    params = {"first_day": days.first, "last_day": days.last}
-    [statement] = bind(HERE / "profile.sql", {}, params)
-    found = {row["day"]: row for row in warehouse.query(statement)}
-    empty = dict.fromkeys(statement.tree.named_selects, 0)  # type: ignore[attr-defined]
-    profile = [found.get(day) or {**empty, "day": day} for day in days.all()]
-    share = 0.0
-    if any(row["conflicting_ids"] for row in profile):
-        [counting] = bind(HERE / "conflicts.sql", {}, params)
-        counted = warehouse.query(counting)[0]
-        share = counted["conflicting"] / counted["ids"]
-    rises = _attribution_rises(warehouse, conversion, profile)
-    for row in profile:
-        # The share is the whole result's (R5); the days that hold such ids are the ones that fail.
-        row["conflicting_ids_share"] = share if row["conflicting_ids"] else 0.0
-        row["quarantined_share"] = row["quarantined_rows"] / row["returned_rows"] if row["returned_rows"] else 0.0
-        row["not_attributed_rise"] = rises[row["day"]]
-    return profile
-
-
-def _attribution_rises(
-    warehouse: Warehouse, conversion: Conversion, profile: Sequence[Mapping[str, Any]]
-) -> dict[date, float]:
-    """R8: per day the share of (not attributed) less its mean over 28 days before; 0 where nothing is before."""
-    first, last = profile[0]["day"], profile[-1]["day"]
-    before = {"first_day": first - timedelta(days=ATTRIBUTION_DAYS), "last_day": last}
-    [statement] = bind(HERE / "attribution.sql", {"stored": conversion.stored}, before)
-    shares = {row["day"]: row["not_attributed"] / row["ids"] for row in warehouse.query(statement)}
-    shares |= {row["day"]: row["not_attributed_rows"] / row["ids"] for row in profile if row["ids"]}
-    rises = {}
-    for row in profile:
-        day = row["day"]
-        past = [shares[d] for n in range(1, ATTRIBUTION_DAYS + 1) for d in [day - timedelta(days=n)] if d in shares]
-        rises[day] = shares[day] - sum(past) / len(past) if past and row["ids"] else 0.0
-    return rises
-
-
-def _values(warehouse: Warehouse, days: Days) -> list[dict[str, Any]]:
-    [statement] = bind(HERE / "values.sql", {}, {"first_day": days.first, "last_day": days.last})
+def _query(warehouse: Warehouse, file: str, days: Days, latest: datetime) -> list[dict[str, Any]]:
+    params = {"first_day": days.first, "last_day": days.last, "latest_created": latest}
+    [statement] = bind(HERE / file, {}, params)
     return warehouse.query(statement)
 
 
+def _find_personal(warehouse: Warehouse, days: Days, returned: frozenset[str]) -> list[dict[str, Any]]:
+    """R9: leaves `personal` in the session; per day and key of params how many values look like what."""
+    [finding] = bind(HERE / "personal.sql", {}, {})
+    if "params" not in returned:
+        finding.tree.expression.where("FALSE", copy=False)
+    warehouse.execute([finding])
+    [counting] = bind(HERE / "personal_keys.sql", {}, {"first_day": days.first, "last_day": days.last})
+    return warehouse.query(counting)
+
+
 def _failing_ids(warehouse: Warehouse, outcomes: Sequence[suite.Outcome]) -> dict[str, list[str]]:
-    broken = {outcome.rule.name: outcome for outcome in outcomes if outcome.rule.blocking and not outcome.passed}
-    if not broken:
-        return {}
-    [statement] = bind(HERE / "failing_ids.sql", {}, {})
-    found: dict[str, list[str]] = {name: [] for name in broken}
-    for row in warehouse.query(statement):
-        outcome = broken.get(row["rule_name"])
-        if outcome is not None and row["day"] in outcome.failing_days and len(found[row["rule_name"]]) < 20:
+    found: dict[str, list[str]] = {outcome.rule.name: [] for outcome in outcomes if not outcome.passed}
+    if found:
+        lists = {f"{outcome.rule.name}_days": outcome.failing_days for outcome in outcomes}
+        [statement] = bind(HERE / "failing_ids.sql", {}, lists)
+        for row in warehouse.query(statement):
             found[row["rule_name"]].append(row["id"])
     return found
 
 
-def _write(warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, failing: frozenset[date]) -> None:
+def _write(
+    warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, failing: frozenset[date], latest: datetime
+) -> None:
     statements = bind(
         HERE / "write.sql",
         {"stored": conversion.stored, "quarantine": conversion.quarantine, "covered": conversion.covered},
@@ -158,7 +150,7 @@ def _write(warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, f
             "first_day": days.first,
             "last_day": days.last,
             "failing_days": sorted(failing),
-            "latest_created": run.now + timedelta(minutes=conversion.project.thresholds.future_tolerance_minutes),
+            "latest_created": latest,
             "query_version": conversion.query.version,
             "time_zone": conversion.project.timezone,
             "crm_load_id": run.crm_load_id,

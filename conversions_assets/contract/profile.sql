@@ -7,7 +7,7 @@ SELECT
   COUNTIF(STARTS_WITH(s.refusal, 'R6')) AS quarantined_r6,
   COUNTIF(STARTS_WITH(s.refusal, 'R7')) AS quarantined_r7,
   COUNTIF(s.refusal IS NULL AND s.client_id IS NULL) AS not_attributed_rows,
-  COUNTIF(REGEXP_CONTAINS(s.client_id, r'^\d+(\.\d+)?[eE]\+?\d+$')) AS damaged_client_ids,
+  COUNTIF(s.is_damaged) AS damaged_client_ids,
   COUNTIF(s.refusal IS NULL AND s.value < 0) AS negative_values,
   COUNTIF(s.refusal IS NULL AND s.repeats_key) AS repeated_keys,
   COALESCE(MAX(r.repeated_ids), 0) AS repeated_ids,

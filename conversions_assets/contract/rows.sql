@@ -9,8 +9,9 @@ WITH cleaned AS (
     trimmed(id) AS id,
     REGEXP_REPLACE(trimmed(client_id), r'^(GA1\.\d+(-\d+)?\.|FPID2\.2\.)', '') AS client_id,
     created,
-    CAST(value AS FLOAT64) AS value,
-    COALESCE(NULLIF(UPPER(trimmed(currency)), ''), @project_currency) AS currency,
+    -- -0.0 is 0.0
+    IF(value = 0, 0, CAST(value AS FLOAT64)) AS value,
+    NULLIF(UPPER(trimmed(currency)), '') AS stated_currency,
     is_qualified,
     clean_params(params) AS params,
     user_id
@@ -22,17 +23,23 @@ SELECT
   IF(client_id IN ('', 'null', 'undefined', '(not set)', '0'), NULL, client_id) AS client_id,
   created,
   value,
-  currency,
+  COALESCE(stated_currency, @project_currency) AS currency,
   is_qualified,
   sorted_params(params) AS params,
   user_id,
   DATE(created, @time_zone) AS day,
+  stated_currency IS NOT NULL AS states_currency,
+  -- R8: a number that became text, alone or as half of an id: 1.23E9, 1,23457E+09, 1.23e9.1.7e9
+  REGEXP_CONTAINS(
+    client_id,
+    r'^(\d+\.)?(\d+[.,]\d+|\d)[eE]\+?\d{1,3}(\.(\d+[.,]\d+|\d)[eE]\+?\d{1,3})?$'
+  ) AS is_damaged,
   COALESCE(ARRAY_LENGTH(sorted_params(params)), 0) < ARRAY_LENGTH(params) AS repeats_key,
   CASE
     WHEN id IS NULL OR id = '' THEN 'R7: the id is empty'
     WHEN CHAR_LENGTH(id) > @max_id_length THEN 'R7: the id is longer than 64 characters'
     WHEN IS_NAN(value) OR IS_INF(value) THEN 'R6: the value is not a finite number'
-    WHEN NOT currency IN UNNEST(@currencies) THEN 'R6: the currency is no ISO 4217 code'
+    WHEN NOT stated_currency IN UNNEST(@currencies) THEN 'R6: the currency is no ISO 4217 code'
     WHEN created > @latest_created THEN 'R6: created lies in the future of the run'
   END AS refusal
 FROM cleaned;
@@ -56,31 +63,38 @@ GROUP BY s.day, s.id;
 -- R5: of rows that differ the earliest (or latest) `created` wins; ties: TRUE before NULL before FALSE in is_qualified, then
 -- more non-NULL columns, then the smallest canonical JSON. Never row order.
 CREATE OR REPLACE TEMP TABLE winners AS
-SELECT id, client_id, created, value, currency, is_qualified, params, user_id, day, repeats_key, refusal
+SELECT
+  id, client_id, created, value, currency, is_qualified, params, user_id, day, states_currency, is_damaged, repeats_key,
+  refusal
 FROM (
   SELECT
-    s.*,
+    *,
     ROW_NUMBER() OVER (
-      PARTITION BY s.day, s.id
+      PARTITION BY day, id
       ORDER BY
-        IF(@latest_wins, -1, 1) * UNIX_MICROS(s.created),
-        CASE WHEN s.is_qualified THEN 0 WHEN s.is_qualified IS NULL THEN 1 ELSE 2 END,
-        IF(s.client_id IS NULL, 1, 0) + IF(s.value IS NULL, 1, 0) + IF(s.is_qualified IS NULL, 1, 0)
-          + IF(s.params IS NULL, 1, 0) + IF(s.user_id IS NULL, 1, 0),
-        TO_JSON_STRING(STRUCT(
-          s.client_id AS client_id,
-          FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', s.created) AS created,
-          s.currency AS currency,
-          s.id AS id,
-          s.is_qualified AS is_qualified,
-          s.params AS params,
-          s.user_id AS user_id,
-          s.value AS value
-        ))
+        IF(@latest_wins, -1, 1) * UNIX_MICROS(created),
+        CASE WHEN is_qualified THEN 0 WHEN is_qualified IS NULL THEN 1 ELSE 2 END,
+        IF(client_id IS NULL, 1, 0) + IF(value IS NULL, 1, 0) + IF(is_qualified IS NULL, 1, 0)
+          + IF(params IS NULL, 1, 0) + IF(user_id IS NULL, 1, 0),
+        canonical
     ) AS place
-  FROM staged AS s
-  JOIN repeated AS r ON r.day = s.day AND r.id = s.id
-  WHERE s.refusal IS NULL
+  FROM (
+    SELECT
+      s.*,
+      TO_JSON_STRING(STRUCT(
+        s.client_id AS client_id,
+        FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', s.created) AS created,
+        s.currency AS currency,
+        s.id AS id,
+        s.is_qualified AS is_qualified,
+        s.params AS params,
+        s.user_id AS user_id,
+        s.value AS value
+      )) AS canonical
+    FROM staged AS s
+    JOIN repeated AS r ON r.day = s.day AND r.id = s.id
+    WHERE s.refusal IS NULL
+  )
 )
 WHERE place = 1;
 
@@ -88,5 +102,11 @@ DELETE FROM staged
 WHERE refusal IS NULL
   AND EXISTS (SELECT 1 FROM repeated AS r WHERE r.day = staged.day AND r.id = staged.id);
 
-INSERT INTO staged (id, client_id, created, value, currency, is_qualified, params, user_id, day, repeats_key, refusal)
-SELECT id, client_id, created, value, currency, is_qualified, params, user_id, day, repeats_key, refusal FROM winners;
+INSERT INTO staged (
+  id, client_id, created, value, currency, is_qualified, params, user_id, day, states_currency, is_damaged, repeats_key,
+  refusal
+)
+SELECT
+  id, client_id, created, value, currency, is_qualified, params, user_id, day, states_currency, is_damaged, repeats_key,
+  refusal
+FROM winners;

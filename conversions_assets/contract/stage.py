@@ -64,8 +64,21 @@ class Wanted:
     nothing: bool = False
 
 
-def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run) -> int:
-    """Run the user's query once and leave `staged` and `repeated` in the session; returns how many rows R2 dropped.
+@dataclass(frozen=True)
+class Staged:
+    """What was staged.
+
+    Attributes:
+        returned: the contract's columns that the query returned.
+        unwanted_rows: rows that it returned for other days (R2), where this is counted.
+    """
+
+    returned: frozenset[str]
+    unwanted_rows: int
+
+
+def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run) -> Staged:
+    """Run the user's query once and leave `staged` and `repeated` in the session.
 
     Raises:
         QueryError: the result breaks the contract as a whole (column, type, NULL `created`), or the engine refuses it.
@@ -96,9 +109,9 @@ def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run
     except (WarehouseError, DialectError) as error:
         raise _located(conversion.query, error) from error
     _refuse_null_created(warehouse, conversion.query)
-    if wanted.ids is not None or wanted.open_ended:
-        return 0
-    return _count_unwanted(warehouse, conversion, wanted.days, user_query, instants)
+    counted = wanted.ids is None and not wanted.open_ended
+    unwanted = _count_unwanted(warehouse, conversion, wanted.days, user_query, instants) if counted else 0
+    return Staged(frozenset(name.casefold() for name in present), unwanted)
 
 
 def describe(warehouse: Warehouse, query: Query, bound: Statement) -> Mapping[str, str]:
@@ -172,12 +185,9 @@ def _refuse_null_created(warehouse: Warehouse, query: Query) -> None:
     counting = exp.select(exp.Count(this=exp.Star()).as_("empty")).from_("staged").where("created IS NULL")
     empty = int(warehouse.query(Statement(counting))[0]["empty"])
     if empty:
-        raise at_column(
-            query,
-            "created",
-            f"R6: `created` is NULL in {empty} row{'s' if empty > 1 else ''}: the whole result is refused",
-            "leave these rows out with WHERE … IS NOT NULL, or choose a time column that is always filled",
-        )
+        problem = f"R6: `created` is NULL in {empty} row{'s' if empty > 1 else ''}: the whole result is refused"
+        fix = "leave these rows out with WHERE … IS NOT NULL, or choose a time column that is always filled"
+        raise QueryError(at_column(query, "created", problem, fix))
 
 
 def _with_clock(tree: exp.Query, now: datetime) -> exp.Query:

@@ -7,11 +7,13 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from html import escape
 from typing import TYPE_CHECKING, Any
 
+from conversions_assets.contract.families import RULES, Rule
 from conversions_assets.project import Thresholds
 
 if TYPE_CHECKING:
@@ -21,106 +23,21 @@ Profile = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One rule family as an expectation on a column of the profile.
-
-    Attributes:
-        name: the asset check's name.
-        rules: their numbers in docs/rules.md.
-        blocking: a day that fails keeps its last good state; else it is a warning.
-        limit: the largest value that a day may have.
-        sentence: what a person reads when a day has more.
-    """
-
-    name: str
-    rules: str
-    column: str
-    blocking: bool
-    limit: Callable[[Thresholds], float]
-    description: str
-    sentence: str
-
-
-RULES: tuple[Rule, ...] = (
-    Rule(
-        "quarantine",
-        "R6, R7, R10",
-        "quarantined_share",
-        True,
-        lambda t: t.quarantined_share,
-        "Refused rows are in quarantine; a day with too many keeps its last good state.",
-        "more than {limit:.0%} of the day's rows are refused: see the quarantine table for the reasons",
-    ),
-    Rule(
-        "conflicting_ids",
-        "R5",
-        "conflicting_ids_share",
-        True,
-        lambda t: t.conflicting_ids_share,
-        "Ids whose rows differ within one day, as a share of the result's ids.",
-        "more than {limit:.0%} of the ids have rows that differ: let the SQL return one row per id",
-    ),
-    Rule(
-        "client_ids",
-        "R8",
-        "damaged_client_ids",
-        True,
-        lambda t: 0,
-        "Client ids are text; as a number they have lost digits.",
-        "client ids of the form 1.23E9 have lost digits: cast the original text, not a number",
-    ),
-    Rule(
-        "duplicate_ids",
-        "R5",
-        "conflicting_ids",
-        False,
-        lambda t: 0,
-        "Identical rows of an id collapse; of rows that differ one is kept.",
-        "some ids have rows that differ: one of them was kept by R5",
-    ),
-    Rule(
-        "attribution",
-        "R8",
-        "not_attributed_rise",
-        False,
-        lambda t: t.not_attributed_rise,
-        "The share of (not attributed) against its mean over the 28 days before.",
-        "the share of (not attributed) rose by more than {limit:.0%} of all conversions: look at the client id",
-    ),
-    Rule(
-        "params",
-        "R9",
-        "repeated_keys",
-        False,
-        lambda t: 0,
-        "A key that is there twice in params keeps its first non-empty value.",
-        "some rows have a key twice in params: the first non-empty value was kept",
-    ),
-    Rule(
-        "negative_values",
-        "R6",
-        "negative_values",
-        False,
-        lambda t: 0,
-        "Negative values are kept.",
-        "negative values were kept: refunds belong to the order they take value off",
-    ),
-)
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a rule family says of a run.
 
     Attributes:
+        threshold: what project.yaml says for the rule.
         failing_days: the days that break it, oldest first.
-        observed: the profile column per failing day.
+        observed: what each of them has too much of, summed over the rule's columns.
+        names: what is at fault, where the rule tells it by name.
     """
 
     rule: Rule
-    limit: float
+    threshold: float
     failing_days: tuple[date, ...] = ()
     observed: Mapping[date, float] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -128,7 +45,15 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        return "" if self.passed else self.rule.sentence.format(limit=self.limit)
+        return "" if self.passed else self.rule.sentence.format(threshold=self.threshold, names=", ".join(self.names))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A run's outcomes, and what Great Expectations says (None where no day was checked)."""
+
+    outcomes: tuple[Outcome, ...]
+    result: Any = None
 
 
 class _Library:
@@ -177,46 +102,50 @@ _library = _Library()
 preload = _library.preload
 
 
-def validate(profile: Profile, thresholds: Thresholds) -> tuple[Outcome, ...]:
-    """Check a profile (one mapping per day: profile.sql, shares, rises) and say which days break which rule."""
-    limits = {rule.name: float(rule.limit(thresholds)) for rule in RULES}
+def validate(profile: Profile, thresholds: Thresholds) -> Validation:
+    """Check a profile (one mapping per day, see read_profile) and say which days break which rule."""
     if not profile:
-        return tuple(Outcome(rule, limits[rule.name]) for rule in RULES)
-    results = _run_suite(profile, limits)
+        return Validation(tuple(Outcome(rule, rule.threshold(thresholds)) for rule in RULES))
+    result = _run_suite(profile, thresholds)
+    failing: dict[str, dict[date, float]] = {rule.name: {} for rule in RULES}
+    for found in result.results:
+        if found.exception_info and found.exception_info.get("raised_exception"):
+            raise RuntimeError(f"Great Expectations could not check the profile: {found.exception_info}")
+        column, observed = found.expectation_config.kwargs["column"], failing[found.expectation_config.meta["rule"]]
+        for row in found.result.get("unexpected_index_list") or []:
+            observed[row["day"]] = observed.get(row["day"], 0.0) + float(row[column])
     outcomes = []
     for rule in RULES:
-        days = tuple(sorted(results[rule.name]))
-        observed = {row["day"]: float(row[rule.column]) for row in profile if row["day"] in days}
-        outcomes.append(Outcome(rule, limits[rule.name], days, observed))
-    return tuple(outcomes)
+        days = tuple(sorted(failing[rule.name]))
+        listed = {name for row in profile if rule.names and row["day"] in days for name in row[rule.names]}
+        outcomes.append(Outcome(rule, rule.threshold(thresholds), days, failing[rule.name], tuple(sorted(listed))))
+    return Validation(tuple(outcomes), result)
 
 
-def _run_suite(profile: Profile, limits: Mapping[str, float]) -> dict[str, list[date]]:
+def _run_suite(profile: Profile, thresholds: Thresholds) -> Any:
     gx = _library.get()
     import pandas as pd
 
+    checked = [(rule, column) for rule in RULES for column in rule.columns if column in profile[0]]
+    days = pd.DataFrame([{"day": row["day"], **{column: row[column] for _, column in checked}} for row in profile])
     context = gx.get_context(mode="ephemeral")  # type: ignore[attr-defined]
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("profile").add_dataframe_asset("days")
-    batch = asset.add_batch_definition_whole_dataframe("run").get_batch(
-        {"dataframe": pd.DataFrame([dict(row) for row in profile])}
-    )
+    batch = asset.add_batch_definition_whole_dataframe("run").get_batch({"dataframe": days})
     suite = gx.ExpectationSuite(  # type: ignore[attr-defined]
-        name="contract",
-        expectations=[
-            gx.expectations.ExpectColumnValuesToBeBetween(  # type: ignore[attr-defined]
-                column=rule.column, max_value=limits[rule.name], meta={"rule": rule.name}
-            )
-            for rule in RULES
-        ],
+        name="contract", expectations=[_expectation(gx, rule, column, thresholds) for rule, column in checked]
     )
-    validation = batch.validate(
-        suite, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["day"]}
+    return batch.validate(suite, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["day"]})
+
+
+def _expectation(gx: Any, rule: Rule, column: str, thresholds: Thresholds) -> Any:
+    limit, kind = rule.limit(thresholds), "an error: the day keeps its last state" if rule.blocking else "a warning"
+    setting = f" ({rule.setting}: {rule.threshold(thresholds):g} in project.yaml)" if rule.setting else ""
+    says = dict(rule.meanings).get(column, rule.description)
+    return gx.expectations.ExpectColumnValuesToBeBetween(
+        column=column,
+        max_value=limit,
+        description=f"{rule.rules}: {escape(says)} At most {limit:g} per day{setting}; more is {kind}.",
+        severity="critical" if rule.blocking else "warning",
+        meta={"rule": rule.name},
     )
-    failing: dict[str, list[date]] = {}
-    for result in validation.results:
-        if result.exception_info and result.exception_info.get("raised_exception"):
-            raise RuntimeError(f"Great Expectations could not check the profile: {result.exception_info}")
-        indexes = result.result.get("unexpected_index_list") or []
-        failing[result.expectation_config.meta["rule"]] = [index["day"] for index in indexes]
-    return failing

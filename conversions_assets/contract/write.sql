@@ -46,7 +46,12 @@ SELECT DISTINCT
     CAST(s.value AS STRING) AS value,
     s.currency AS currency,
     s.is_qualified AS is_qualified,
-    s.params AS params,
+    -- R9: what looks personal goes nowhere
+    IF(
+      EXISTS (SELECT 1 FROM personal AS p WHERE p.day = s.day AND COALESCE(p.id, '') = COALESCE(s.id, '')),
+      [STRUCT('removed' AS key, 'R9: looks personal' AS value)],
+      s.params
+    ) AS params,
     s.user_id AS user_id
   )) AS row
 FROM staged AS s
