@@ -92,10 +92,14 @@ class Deployment:
 
     def load(self) -> dg.Definitions:
         """The definitions, as Dagster would load them."""
+        self.point()
+        return build_definitions(self.root / self.module)
+
+    def point(self) -> None:
+        """Let this process work with the deployment's files."""
         os.environ.update({k: v for k, v in self.environment.items() if k.startswith("CONVERSIONS_")})
         if str(self.root) not in sys.path:
             sys.path.insert(0, str(self.root))
-        return build_definitions(self.root / self.module)
 
     def launch(self, first: date | str, last: date | str, *assets: str) -> dg.ExecuteInProcessResult:
         """One run over a range of days; assets as 'conversions/order', by default both."""

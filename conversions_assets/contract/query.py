@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("start_date", "end_date")
 PARAMETERS_FIX = "use @start_date and @end_date (DATE, inclusive)"
-CACHE_FORMAT = "4"
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,14 @@ def _read_text(path: Path) -> str:
 
 
 def _cache_key(text: str) -> str:
-    return hashlib.sha256(f"{CACHE_FORMAT}\0{sqlglot_version()}\0{text}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{code_version()}\0{sqlglot_version()}\0{text}".encode()).hexdigest()[:32]
+
+
+@cache
+def code_version() -> str:
+    """A hash of the contract's code: what is cached is never older than the code that found it."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 @cache

@@ -50,7 +50,7 @@ class Analysis:
 
 
 def analyse(query: Query, catalog: Catalog) -> Analysis | None:
-    """Resolve a query's names and types against a catalog; None where sqlglot cannot: only the shape is checked then."""
+    """Resolve a query's names and types against a catalog; None where sqlglot cannot (the shape is checked then)."""
     from sqlglot import MappingSchema, exp
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.annotate_types import annotate_types

@@ -3,16 +3,12 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from functools import cache
 from hashlib import sha256
-from pathlib import Path
 
 from conversions_assets.contract.check.catalog import Catalog
-from conversions_assets.contract.query import Query, sqlglot_version
+from conversions_assets.contract.query import Query, code_version, sqlglot_version
 from conversions_assets.contract.source import Finding
 from conversions_assets.project import cache_folder
-
-CONTRACT = Path(__file__).parents[1]
 
 
 def check(query: Query, catalog: Catalog) -> tuple[Finding, ...]:
@@ -74,12 +70,5 @@ def _key(query: Query, catalog: Catalog) -> str:
         [str(table), catalog.columns(table), catalog.partition_column(table), catalog.nearest(table)]
         for table in query.tables
     ]
-    parts = [query.text, json.dumps(known), sqlglot_version(), _code()]
+    parts = [query.text, json.dumps(known), sqlglot_version(), code_version()]
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-@cache
-def _code() -> str:
-    """A hash of the code of the check: a finding is never older than the test that made it."""
-    files = sorted([*CONTRACT.glob("*.py"), *Path(__file__).parent.glob("*.py")])
-    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
