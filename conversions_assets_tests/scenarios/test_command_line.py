@@ -45,6 +45,45 @@ def test_a_scaffolded_conversion_and_its_tables_load_and_explain_themselves(depl
         assert f'"{key}"' in listed
 
 
+def test_a_scaffolded_conversion_passes_its_test_until_its_sql_is_broken(deployment: Deployment) -> None:
+    made = dg(deployment, "scaffold", "defs", "conversions_assets.components.CustomConversion", "conversions/signup")
+    assert made.returncode == 0, made.stderr
+    checked = dg(deployment, "check", "defs")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    folder = deployment.defs / "conversions" / "signup"
+    passed = _pytest(deployment, folder)
+    assert passed.returncode == 0, passed.stdout
+    assert "3 passed" in passed.stdout
+    sql = folder / "signup.sql"
+    sql.write_text(sql.read_text(encoding="utf-8").replace("= 'paid'", "<> 'paid'"), encoding="utf-8")
+    failed = _pytest(deployment, folder)
+    assert failed.returncode == 1
+    assert f"{folder}/signup.test.yaml:4: a paid order is a conversion, a cancelled one is not" in failed.stdout
+    assert "1   (row)   a row     no row" in failed.stdout
+    assert "2   (row)   no row    a row: {id: '2', client_id: '1234567.7654321'" in failed.stdout
+    assert "Traceback" not in failed.stdout
+
+
+def test_a_scaffold_of_an_odd_name_says_which_names_can_be_and_writes_nothing(deployment: Deployment) -> None:
+    refused = dg(deployment, "scaffold", "defs", "conversions_assets.components.CustomConversion", 'conversions/a"; x')
+    shown = refused.stdout + refused.stderr
+    assert refused.returncode != 0
+    assert "R32: the folder name 'a\"; x' is no conversion name" in shown
+    assert "Traceback" not in shown
+    assert [path.name for path in (deployment.defs / "conversions").iterdir()] == ["order"]
+
+
+def _pytest(deployment: Deployment, folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", folder],
+        cwd=deployment.root,
+        env=os.environ | deployment.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
 def test_dg_check_defs_shows_file_line_and_fix(deployment: Deployment) -> None:
     sql = "SELECT id, client_id, created,\n  amount AS valeu\nFROM shop.orders"
     deployment.write({"conversions/order/order.sql": sql})
