@@ -46,10 +46,13 @@ class CaseModule(pytest.File):
 
         return read_conversion(self.path.parent)
 
-    @property
+    @cached_property
     def known(self) -> "Mapping[Table, Types]":
-        """Columns and types of raw tables that are known without the test file."""
-        return {}
+        """Columns of raw tables from the committed `*.schema.yaml`; a test never depends on what a warehouse holds."""
+        from conversions_assets.warehouse.schemas import read_schema_files
+
+        root = next((folder for folder in self.path.parents if folder.name == "defs"), None)
+        return read_schema_files(root) if root else {}
 
 
 class CaseItem(pytest.Item):

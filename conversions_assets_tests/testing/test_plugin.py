@@ -93,6 +93,16 @@ def test_a_wrong_project_file_is_told_without_python(deployment: Deployment) -> 
     assert "Traceback" not in said
 
 
+def test_the_types_of_a_committed_schema_file_are_used(deployment: Deployment) -> None:
+    columns = "{id: STRING, client_id: STRING, created: TIMESTAMP, value: FLOAT64, status: STRING}"
+    deployment.write({"crm/shop/shop.schema.yaml": f"tables:\n  orders: {columns}\n"})
+    assert "2 passed" in run_pytest(deployment)
+    deployment.write({TEST_FILE: TEST.replace("value: 10.0", "value: 10.0, status: null, valeu: 1")})
+    said = run_pytest(deployment)
+    assert "order.test.yaml:5: shop.orders has no column `valeu`" in said
+    assert "fix: write value" in said
+
+
 def test_files_of_other_tools_are_left_alone(deployment: Deployment) -> None:
     (deployment.root / "other").mkdir()
     (deployment.root / "other" / "kitchen.test.yaml").write_text("a: 1\n", encoding="utf-8")
