@@ -4,6 +4,7 @@ What goes with what was asked of ZetaSQL, Google's analyser; a test asks it agai
 does what has no known type.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ def written(node: "exp.Expr") -> str:
 def _judges() -> "dict[type[exp.Expr], Callable[[exp.Expr], Iterator[Found]]]":
     from sqlglot import exp
 
-    comparisons = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+    comparisons = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
     text_functions = (
         exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpReplace, exp.RegexpExtract, exp.RegexpLike,
         exp.StartsWith, exp.EndsWith, exp.Split, exp.StrPosition, exp.Left, exp.Right, exp.Initcap, exp.Length,
@@ -62,6 +63,7 @@ def _judges() -> "dict[type[exp.Expr], Callable[[exp.Expr], Iterator[Found]]]":
     )  # fmt: skip
     rules: list[tuple[Sequence[type[exp.Expr]], Callable[[exp.Expr], Iterator[Found]]]] = [
         (comparisons, lambda node: _compared(node.this, node.expression)),
+        ((exp.NullSafeEQ, exp.NullSafeNEQ), lambda node: _matched(node.this, node.expression)),
         ((exp.Add, exp.Sub, exp.Mul, exp.Div), _calculated),
         ((exp.And, exp.Or), lambda node: _all_bool(node.this, node.expression)),
         ((exp.Not, exp.Where, exp.Having, exp.Qualify, exp.CountIf), lambda node: _all_bool(node.this)),
@@ -101,9 +103,19 @@ def _goes_with(left: "exp.Expr", right: "exp.Expr") -> bool:
 
 
 def _compared(left: "exp.Expr", right: "exp.Expr") -> Iterator[Found]:
-    if not _goes_with(left, right):
+    null, other = (left, right) if type_of(left) == "NULL" else (right, left)
+    if type_of(null) == "NULL":
+        problem = "a comparison with NULL is never true, and BigQuery refuses it"
+        yield (other, problem, f"write {written(other)} IS NULL, or IS NOT NULL")
+    elif not _goes_with(left, right):
         problem = f"{type_of(left)} and {type_of(right)} do not compare"
         yield (left, problem, _bring_together(left, right))
+
+
+def _matched(left: "exp.Expr", right: "exp.Expr") -> Iterator[Found]:
+    """IN, CASE x WHEN and IS DISTINCT FROM take NULL."""
+    if "NULL" not in (type_of(left), type_of(right)):
+        yield from _compared(left, right)
 
 
 def _bring_together(left: "exp.Expr", right: "exp.Expr") -> str:
@@ -129,10 +141,10 @@ def _in(node: "exp.Expr") -> Iterator[Found]:
     from sqlglot import exp
 
     for value in node.expressions:
-        yield from _compared(node.this, value)
+        yield from _matched(node.this, value)
     query = node.args.get("query")
     if isinstance(query, exp.Subquery) and len(query.this.selects) == 1:
-        yield from _compared(node.this, query.this.selects[0].unalias())
+        yield from _matched(node.this, query.this.selects[0].unalias())
 
 
 def _calculated(node: "exp.Expr") -> Iterator[Found]:
@@ -140,9 +152,17 @@ def _calculated(node: "exp.Expr") -> Iterator[Found]:
 
     left, right = node.this, node.expression
     a, b = family(left), family(right)
+    if "NULL" in (type_of(left), type_of(right)):
+        yield (left, "a calculation with NULL gives NULL, and BigQuery refuses it", "leave it out, or write COALESCE")
+        return
     if not a or not b or (a == b == "NUMBER") or "INTERVAL" in (a, b):
         return
-    if isinstance(node, exp.Add | exp.Sub) and type_of(left) == "DATE" and type_of(right) == "INT64":
+    if isinstance(node, exp.Add) and sorted(["DATE" if _is_date(e) else type_of(e) for e in (left, right)]) == [
+        "DATE",
+        "INT64",
+    ]:
+        return
+    if isinstance(node, exp.Sub) and _is_date(left) and type_of(right) == "INT64":
         return
     if isinstance(node, exp.Sub) and a == b and a in TEMPORAL:
         return
@@ -151,6 +171,10 @@ def _calculated(node: "exp.Expr") -> Iterator[Found]:
     if a in TEMPORAL:
         fix = f"write {type_of(left)}_{'ADD' if isinstance(node, exp.Add) else 'SUB'}({written(left)}, INTERVAL … DAY)"
     yield (wrong, f"{type_of(left)} {_SIGNS[type(node).__name__]} {type_of(right)} cannot be calculated", fix)
+
+
+def _is_date(node: "exp.Expr") -> bool:
+    return type_of(node) == "DATE" or (_literal(node) and re.fullmatch(r"\d{4}-\d\d?-\d\d?", node.name) is not None)
 
 
 _SIGNS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
@@ -192,7 +216,7 @@ def _case(node: "exp.Expr") -> Iterator[Found]:
     yield from _one_family([*branches, *([default] if default is not None else [])])
     if node.this is not None:
         for branch in node.args["ifs"]:
-            yield from _compared(node.this, branch.this)
+            yield from _matched(node.this, branch.this)
 
 
 def _takes(node: "exp.Expr", families: Sequence[str], cast: str) -> Iterator[Found]:
