@@ -85,7 +85,7 @@ def check_result(outcome: Outcome, done: Materialised, page: Path) -> dg.AssetCh
 
 def _coverage(done: Materialised, row: Mapping[str, Any]) -> dict[str, float | None]:
     """Of a day, in percent: (not attributed), and the geo keys that the run has; None for a day without a row."""
-    columns = {f"geo_{key}": key for key in GEO_KEYS if any(day[f"geo_{key}"] for day in done.profile)}
+    columns = {f"geo_{key}": key for key in GEO_KEYS if any(day.get(f"geo_{key}") for day in done.profile)}
     named = {"not_attributed_rows": "(not attributed)", **columns}
     return {name: round(100 * row[column] / row["ids"], 1) if row["ids"] else None for column, name in named.items()}
 

@@ -27,23 +27,26 @@ def read_profile(
 
     Returns:
         The columns of profile.sql; per returned column `filled_<name>`, the accepted rows that have it; `nulls_<name>`
-        where a NULL cannot be; `empty_<name>` where the column is optional (R4: 1 for a day without any); `geo_<key>`;
-        shares and rises; and two lists of names, `empty_columns` and `personal_keys`.
+        where a NULL cannot be; `empty_<name>` where the column is optional (R4: 1 for a day without any); with params
+        `geo_<key>`; shares and rises; and two lists of names, `empty_columns` and `personal_keys`.
     """
     params = {"first_day": days.first, "last_day": days.last}
     [statement] = bind(HERE / "profile.sql", {}, params)
-    for name in returned:
-        # R4: what the project's default fills was NULL.
-        filled = "s.states_currency" if name == "currency" else f"s.{name} IS NOT NULL"
-        statement.tree.select(  # type: ignore[attr-defined]
-            parse_expression(f"COUNTIF(s.refusal IS NULL AND {filled}) AS filled_{name}"), copy=False
-        )
+    # R4: what the project's default fills was NULL.
+    counted = {f"filled_{name}": f"s.{name} IS NOT NULL" for name in returned} | {
+        "filled_currency": "s.states_currency" for name in returned if name == "currency"
+    }
+    if "params" in returned:
+        counted |= {f"geo_{key}": f"has_key(s.params, '{key}')" for key in GEO_KEYS}
+    for name, what in counted.items():
+        counting = parse_expression(f"COUNTIF(s.refusal IS NULL AND {what}) AS {name}")
+        statement.tree.select(counting, copy=False)  # type: ignore[attr-defined]
     found = {row["day"]: row for row in warehouse.query(statement)}
     empty = dict.fromkeys(statement.tree.named_selects, 0)  # type: ignore[attr-defined]
     profile = [found.get(day) or {**empty, "day": day} for day in days.all()]
     _add_shares(warehouse, profile, params)
     _add_columns(profile, returned, conversion.project.thresholds.empty_column_rows)
-    _add_params(warehouse, profile, params, returned, personal)
+    _add_personal(profile, personal)
     rises = _attribution_rises(warehouse, conversion, profile)
     for row in profile:
         row["not_attributed_rise"] = rises[row["day"]]
@@ -71,19 +74,8 @@ def _add_columns(profile: Sequence[dict[str, Any]], returned: frozenset[str], le
         row.update({f"empty_{name}": int(name in nothing) for name in optional}, empty_columns=nothing)
 
 
-def _add_params(
-    warehouse: Warehouse,
-    profile: Sequence[dict[str, Any]],
-    params: Mapping[str, Any],
-    returned: frozenset[str],
-    personal: Sequence[Row],
-) -> None:
-    coverage: dict[tuple[date, str], int] = {}
-    if "params" in returned:
-        [counting] = bind(HERE / "coverage.sql", {}, {**params, "geo_keys": GEO_KEYS})
-        coverage = {(row["day"], row["key"]): row["row_count"] for row in warehouse.query(counting)}
+def _add_personal(profile: Sequence[dict[str, Any]], personal: Sequence[Row]) -> None:
     for row in profile:
-        row.update({f"geo_{key}": coverage.get((row["day"], key), 0) for key in GEO_KEYS})
         here = [found for found in personal if found["day"] == row["day"]]
         row["personal_values"] = sum(found["value_count"] for found in here)
         row["personal_keys"] = sorted({found["key"] for found in here})

@@ -30,10 +30,10 @@ SELECT
   DATE(created, @time_zone) AS day,
   stated_currency IS NOT NULL AS states_currency,
   -- R8: a number that became text, alone or as half of an id: 1.23E9, 1,23457E+09, 1.23e9.1.7e9
-  REGEXP_CONTAINS(
-    client_id,
-    r'^(\d+\.)?(\d+[.,]\d+|\d)[eE]\+?\d{1,3}(\.(\d+[.,]\d+|\d)[eE]\+?\d{1,3})?$'
-  ) AS is_damaged,
+  CASE
+    WHEN STRPOS(client_id, 'E') = 0 AND STRPOS(client_id, 'e') = 0 THEN FALSE
+    ELSE REGEXP_CONTAINS(client_id, r'^(\d+\.)?(\d+[.,]\d+|\d)[eE]\+?\d{1,3}(\.(\d+[.,]\d+|\d)[eE]\+?\d{1,3})?$')
+  END AS is_damaged,
   COALESCE(ARRAY_LENGTH(sorted_params(params)), 0) < ARRAY_LENGTH(params) AS repeats_key,
   CASE
     WHEN id IS NULL OR id = '' THEN 'R7: the id is empty'

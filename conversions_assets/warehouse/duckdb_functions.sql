@@ -1,7 +1,12 @@
 -- Functions that our SQL calls and that an engine computes best in its own way; each engine has a file of them.
--- trimmed: without white space at both ends; the pattern is tried first because almost no text needs the replacement.
+-- trimmed: without white space (as Unicode and BigQuery's TRIM know it) at both ends; the pattern is tried first because
+-- almost no text needs the replacement.
 CREATE OR REPLACE TEMP MACRO trimmed(text) AS
-  CASE WHEN regexp_matches(text, '^\s|\s$') THEN regexp_replace(text, '^\s+|\s+$', '', 'g') ELSE text END;
+  CASE
+    WHEN regexp_matches(text, '^[\s\pZ\x{0b}\x{85}]|[\s\pZ\x{0b}\x{85}]$')
+      THEN regexp_replace(text, '^[\s\pZ\x{0b}\x{85}]+|[\s\pZ\x{0b}\x{85}]+$', '', 'g')
+    ELSE text
+  END;
 -- R9 in two steps, so that DuckDB computes each list once: clean_params (keys trimmed, lower-cased, spaces and hyphens to _;
 -- empty keys and values dropped), then sorted_params (a key twice: the first one; sorted by key; NULL where nothing is left).
 CREATE OR REPLACE TEMP MACRO clean_params(params) AS
@@ -11,7 +16,7 @@ CREATE OR REPLACE TEMP MACRO clean_params(params) AS
       list_transform(
         params,
         lambda p: struct_pack(
-          key := replace(replace(lower(regexp_replace(p.key, '^\s+|\s+$', '', 'g')), ' ', '_'), '-', '_'),
+          key := replace(replace(lower(trimmed(p.key)), ' ', '_'), '-', '_'),
           value := p.value
         )
       ),
@@ -24,3 +29,5 @@ CREATE OR REPLACE TEMP MACRO sorted_params(params) AS
     WHEN len(list_filter(params, lambda p, i: i > 1 AND p.key <= params[i - 1].key)) = 0 THEN params
     ELSE list_sort(list_filter(params, lambda p, i: list_position(list_transform(params, lambda q: q.key), p.key) = i))
   END;
+-- Whether params has a key.
+CREATE OR REPLACE TEMP MACRO has_key(params, name) AS list_contains(list_transform(params, lambda p: p.key), name);
