@@ -14,11 +14,13 @@ from sqlglot import exp
 
 from conversions_assets.warehouse.base import Statement, Table, WarehouseError, WarehouseLockedError
 from conversions_assets.warehouse.dialect import bigquery_type, to_duckdb
+from conversions_assets.warehouse.rewrites.wildcards import expand_wildcards
 
 logger = logging.getLogger(__name__)
 
 HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 CATALOG = "_warehouse"
+FLOAT_FIELD = re.compile(r'"?(\w+)"? (?:DOUBLE|FLOAT)')
 ABOUT_SQL = (
     duckdb.BinderException,
     duckdb.CatalogException,
@@ -28,10 +30,12 @@ ABOUT_SQL = (
     duckdb.PermissionException,
     duckdb.TransactionException,
 )
-FUNCTIONS = Path(__file__).with_name("duckdb_functions.sql")
+FUNCTIONS = tuple(Path(__file__).with_name(name) for name in ("duckdb_functions.sql", "duckdb_bigquery.sql"))
 # A user's SQL can read tables and nothing else: no files, no network, no extensions, no change of these settings.
 SETTINGS = (
     "SET TimeZone = 'UTC'",
+    # A division by zero, a root or logarithm of what has none is an error, as in BigQuery.
+    "SET ieee_floating_point_ops = false",
     "SET preserve_insertion_order = false",
     "SET enable_external_access = false",
     "SET lock_configuration = true",
@@ -57,7 +61,9 @@ class DuckDBWarehouse:
         self._connection = _connect(path, lock_timeout)
         for setting in SETTINGS:
             self._connection.execute(setting)
-        self._connection.execute(FUNCTIONS.read_text(encoding="utf-8"))
+        self._floats: frozenset[str] | None = None
+        for functions in FUNCTIONS:
+            self._connection.execute(functions.read_text(encoding="utf-8"))
 
     def __enter__(self) -> "DuckDBWarehouse":
         return self
@@ -71,10 +77,12 @@ class DuckDBWarehouse:
 
     def execute(self, statements: Sequence[Statement]) -> None:
         for statement in statements:
-            self._run(to_duckdb(statement.tree), statement.params)
+            self._run(self._sql(statement.tree), statement.params)
+            if isinstance(statement.tree, exp.DDL):
+                self._floats = None
 
     def query(self, statement: Statement) -> list[dict[str, Any]]:
-        cursor = self._run(to_duckdb(statement.tree), statement.params)
+        cursor = self._run(self._sql(statement.tree), statement.params)
         names = [column[0] for column in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -89,7 +97,7 @@ class DuckDBWarehouse:
         self._connection.commit()
 
     def describe(self, statement: Statement) -> dict[str, str]:
-        rows = self._run(f"DESCRIBE {to_duckdb(statement.tree)}", statement.params).fetchall()
+        rows = self._run(f"DESCRIBE {self._sql(statement.tree)}", statement.params).fetchall()
         return {name: bigquery_type(kind) for name, kind, *_ in rows}
 
     def columns(self, table: Table) -> dict[str, str] | None:
@@ -108,6 +116,26 @@ class DuckDBWarehouse:
                 Statement(_create(table, columns)),
             ]
         )
+
+    def _sql(self, tree: exp.Expr) -> str:
+        return to_duckdb(expand_wildcards(tree, self._tables_like), self._float_columns())
+
+    def _tables_like(self, dataset: str, prefix: str) -> list[str]:
+        rows = self._connection.execute(
+            "SELECT table_name FROM duckdb_tables() "
+            "WHERE database_name = current_database() AND schema_name = $dataset AND starts_with(table_name, $prefix)",
+            {"dataset": dataset, "prefix": prefix},
+        ).fetchall()
+        return [name for (name,) in rows]
+
+    def _float_columns(self) -> frozenset[str]:
+        if self._floats is None:
+            rows = self._connection.execute(
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE data_type SIMILAR TO '.*(DOUBLE|FLOAT).*'"
+            ).fetchall()
+            fields = (name for _, kind in rows for name in FLOAT_FIELD.findall(kind))
+            self._floats = frozenset(name for name, _ in rows) | frozenset(fields)
+        return self._floats
 
     def _run(self, sql: str, params: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
         try:

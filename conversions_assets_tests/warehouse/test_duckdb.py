@@ -118,7 +118,7 @@ def test_r01_user_sql_cannot_reach_a_file_or_the_network(warehouse: DuckDBWareho
     secret.write_text("password\nsesame\n", encoding="utf-8")
     before = sorted(tmp_path.iterdir())
     with pytest.raises(WarehouseError) as refused:
-        warehouse.query(_duckdb(sql.format(file=secret, folder=tmp_path)))
+        warehouse._run(sql.format(file=secret, folder=tmp_path), {})
     assert "sesame" not in str(refused.value)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -128,8 +128,8 @@ def test_r01_user_sql_cannot_reach_a_file_or_the_network(warehouse: DuckDBWareho
 )
 def test_r01_user_sql_cannot_change_a_setting(warehouse: DuckDBWarehouse, sql: str) -> None:
     with pytest.raises(WarehouseError):
-        warehouse.query(_duckdb(sql))
-    assert warehouse.query(_duckdb("SELECT current_setting('TimeZone') AS zone")) == [{"zone": "UTC"}]
+        warehouse._run(sql, {})
+    assert warehouse._run("SELECT current_setting('TimeZone')", {}).fetchall() == [("UTC",)]
 
 
 def test_r01_user_sql_cannot_read_variables_of_the_program(warehouse: DuckDBWarehouse) -> None:
@@ -184,7 +184,7 @@ def test_r12_whatever_ends_a_transaction_early_rolls_it_back(
         ("CAST(name AS INT64)", "Brien"),
         ("PARSE_DATE('%Y-%m-%d', mail)", "anna@example.com"),
         ("PARSE_TIMESTAMP('%Y-%m-%d', mail)", "anna@example.com"),
-        ("JSON_VALUE(mail, '$.a')", "anna@example.com"),
+        ("JSON_VALUE(CONCAT('{', mail), '$.a')", "anna@example.com"),
         ("TIMESTAMP(mail)", "anna@example.com"),
         ("phone * phone", "491701234567890"),
         ("CAST(huge AS INT64)", "4.9170123"),

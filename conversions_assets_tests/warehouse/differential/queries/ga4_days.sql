@@ -1,0 +1,5 @@
+SELECT PARSE_DATE('%Y%m%d', e._TABLE_SUFFIX) AS day, PARSE_DATE('%Y%m%d', e.event_date) AS same_day, COUNT(*) AS n
+FROM ga4.events_* AS e
+WHERE e._TABLE_SUFFIX >= FORMAT_DATE('%Y%m%d', DATE_SUB(DATE '2026-01-02', INTERVAL 1 DAY))
+GROUP BY 1, 2
+ORDER BY 1

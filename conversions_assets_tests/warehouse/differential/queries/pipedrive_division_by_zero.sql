@@ -1,0 +1,2 @@
+-- An error in both.
+SELECT id, 100 / value AS share FROM pipedrive.deals

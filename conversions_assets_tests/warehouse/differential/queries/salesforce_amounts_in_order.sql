@@ -1,0 +1,1 @@
+SELECT Id, Amount FROM salesforce.Opportunity ORDER BY Amount DESC, Id

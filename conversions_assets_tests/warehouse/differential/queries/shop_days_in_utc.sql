@@ -1,0 +1,2 @@
+SELECT TIMESTAMP_TRUNC(ordered_at, DAY) AS day, TIMESTAMP_TRUNC(ordered_at, DAY, 'Europe/Berlin') AS local_day, TIMESTAMP_TRUNC(ordered_at, WEEK(MONDAY)) AS week
+FROM shop.orders
