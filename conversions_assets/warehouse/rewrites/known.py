@@ -9,26 +9,40 @@ from conversions_assets.warehouse.errors import DialectError
 
 # Of duckdb_functions.sql, those that script.py expands, and what sqlglot writes a date or time of Python as.
 OWN = frozenset(
-    {"TRIMMED", "CLEAN_PARAMS", "SORTED_PARAMS", "ROW_AS_JSON", "COLUMNS_OF", "DateStrToDate", "TimeStrToTime"}
+    {
+        "TRIMMED",
+        "CLEAN_PARAMS",
+        "SORTED_PARAMS",
+        "HAS_KEY",
+        "ROW_AS_JSON",
+        "COLUMNS_OF",
+        "DateStrToDate",
+        "TimeStrToTime",
+    }
 )
 KNOWN = frozenset(
-    """
-    Abs And AnyValue Array ArrayAgg ArrayConcat ArrayConcatAgg ArrayFirst ArrayLast ArrayReverse ArraySize
-    ArrayToString Ascii Avg BitwiseCount BitwiseOrAgg BitwiseXorAgg ByteLength Case Cast Ceil Chr Coalesce Concat
-    Corr Count CountIf CumeDist CurrentDate CurrentTimestamp Date DateAdd DateDiff DateFromParts DateFromUnixDate
-    DateSub DateTrunc Datetime DatetimeAdd DatetimeDiff DatetimeSub DatetimeTrunc DenseRank ERROR EndsWith Exists
-    Exp Extract FirstValue Floor Format FromBase64 GenerateDateArray GenerateSeries GenerateTimestampArray Greatest
-    GroupConcat IEEE_DIVIDE If Initcap IsInf IsNan JSONArray JSONExtract JSONExtractArray JSONExtractScalar
-    JSONFormat JSONObject JSONValueArray Lag LastDay LastValue Lead Least Left Length Levenshtein Ln Log LogicalAnd
-    LogicalOr Lower LowerHex MD5 MD5Digest Max Min NthValue Ntile Nullif Or Pad ParseDatetime ParseTime PercentRank
-    PercentileCont PercentileDisc Pow Rand Rank RegexpExtract RegexpExtractAll RegexpInstr RegexpLike RegexpReplace
-    Repeat Replace Reverse Right Round RowNumber SHA1Digest SHA2Digest SafeDivide SafeFunc Split Sqrt StartsWith
-    Stddev StddevPop StrPosition StrToDate StrToTime String Struct Substring Sum TimeDiff TimeFromParts TimeToStr
-    Timestamp TimestampAdd TimestampDiff TimestampFromParts TimestampSub TimestampTrunc ToBase64 Translate Trim
-    Trunc TryCast TsOrDsToDate TsOrDsToDatetime TsOrDsToTime TsOrDsToTimestamp Unhex Unicode UnixDate UnixMicros
-    UnixMillis UnixSeconds UnixToTime Unnest Upper Uuid Variance VariancePop WeekStart
-    """.split()
-)
+    {
+        "Abs", "And", "AnyValue", "Array", "ArrayAgg", "ArrayConcat", "ArrayConcatAgg", "ArrayFirst", "ArrayLast",
+        "ArrayReverse", "ArraySize", "ArrayToString", "Ascii", "Avg", "BitwiseCount", "BitwiseOrAgg", "BitwiseXorAgg",
+        "ByteLength", "Case", "Cast", "Ceil", "Chr", "Coalesce", "Concat", "Corr", "Count", "CountIf", "CumeDist",
+        "CurrentDate", "CurrentTimestamp", "Date", "DateAdd", "DateDiff", "DateFromParts", "DateFromUnixDate",
+        "DateSub", "DateTrunc", "Datetime", "DatetimeAdd", "DatetimeDiff", "DatetimeSub", "DatetimeTrunc",
+        "DenseRank", "ERROR", "EndsWith", "Exists", "Exp", "Extract", "FirstValue", "Floor", "Format", "FromBase64",
+        "GenerateDateArray", "GenerateSeries", "GenerateTimestampArray", "Greatest", "GroupConcat", "IEEE_DIVIDE",
+        "If", "Initcap", "IsInf", "IsNan", "JSONArray", "JSONExtract", "JSONExtractArray", "JSONExtractScalar",
+        "JSONFormat", "JSONObject", "JSONValueArray", "Lag", "LastDay", "LastValue", "Lead", "Least", "Left",
+        "Length", "Levenshtein", "Ln", "Log", "LogicalAnd", "LogicalOr", "Lower", "LowerHex", "MD5", "MD5Digest",
+        "Max", "Min", "NthValue", "Ntile", "Nullif", "Or", "Pad", "ParseDatetime", "ParseTime", "PercentRank",
+        "PercentileCont", "PercentileDisc", "Pow", "Rand", "Rank", "RegexpExtract", "RegexpExtractAll", "RegexpInstr",
+        "RegexpLike", "RegexpReplace", "Repeat", "Replace", "Reverse", "Right", "Round", "RowNumber", "SHA1Digest",
+        "SHA2Digest", "SafeDivide", "SafeFunc", "Split", "Sqrt", "StartsWith", "Stddev", "StddevPop", "StrPosition",
+        "StrToDate", "StrToTime", "String", "Struct", "Substring", "Sum", "TimeDiff", "TimeFromParts", "TimeToStr",
+        "Timestamp", "TimestampAdd", "TimestampDiff", "TimestampFromParts", "TimestampSub", "TimestampTrunc",
+        "ToBase64", "Translate", "Trim", "Trunc", "TryCast", "TsOrDsToDate", "TsOrDsToDatetime", "TsOrDsToTime",
+        "TsOrDsToTimestamp", "Unhex", "Unicode", "UnixDate", "UnixMicros", "UnixMillis", "UnixSeconds", "UnixToTime",
+        "Unnest", "Upper", "Uuid", "Variance", "VariancePop", "WeekStart",
+    }
+)  # fmt: skip
 
 
 def functions_of(tree: exp.Expr) -> set[str]:
