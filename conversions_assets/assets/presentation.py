@@ -27,7 +27,7 @@ def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float 
 
 def lines(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> dg.MarkdownMetadataValue:
     """Shares in percent per label as lines from 0 to 100; a label without a value leaves a gap."""
-    return _plot("Line", title, labels, series, range=(0, 100), stroke_style={"width": 3}, dots_size=3)
+    return _plot("Line", title, labels, series, range=(0, 100), dots_size=3)
 
 
 def _plot(
@@ -39,7 +39,14 @@ def _plot(
     chart = getattr(pygal, kind)(
         title=title,
         # The UI shows it in a narrow dialog: large letters, few labels.
-        style=CleanStyle(font_family="sans-serif", label_font_size=20, legend_font_size=22, title_font_size=26),
+        style=CleanStyle(
+            font_family="sans-serif",
+            label_font_size=20,
+            major_label_font_size=20,
+            legend_font_size=22,
+            title_font_size=26,
+            stroke_width=3,
+        ),
         width=900,
         height=600,
         x_label_rotation=60,

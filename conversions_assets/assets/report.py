@@ -43,7 +43,7 @@ def day_figures(done: Materialised) -> dict[date, dict[str, Any]]:
             "dagster/partition_row_count": row["ids"],
             "(not attributed) (day)": row["not_attributed_rows"],
             "quarantined (day)": row["quarantined_rows"],
-            **{f"{key}, % (day)": share for key, share in _coverage(done, row).items()},
+            **{f"{key} % (day)": share for key, share in _coverage(done, row).items()},
         }
         for row in done.profile
     }
@@ -72,7 +72,8 @@ def check_result(outcome: Outcome, done: Materialised, page: Path) -> dg.AssetCh
     if not outcome.passed:
         failing = [{"day": day, "observed": outcome.observed[day]} for day in outcome.failing_days]
         metadata["failing days"] = presentation.table(failing)
-        metadata["names"] = ", ".join(outcome.names) or "none"
+        if rule.names:
+            metadata["names"] = ", ".join(outcome.names)
         metadata["ids"] = ", ".join(done.failing_ids.get(rule.name, ())) or "the rule tells days, not rows"
     return dg.AssetCheckResult(
         passed=outcome.passed,
@@ -98,11 +99,13 @@ def _per_day(done: Materialised) -> dg.MetadataValue[Any]:
         [
             {
                 "day": row["day"],
-                "returned_rows": row["returned_rows"],
+                "returned": row["returned_rows"],
                 "conversions": row["ids"],
                 "value": value[row["day"]],
-                **{f"{name}, %": share for name, share in _coverage(done, row).items()},
-                **{name: row[name] for name in ("quarantined_rows", "surplus_rows", "conflicting_ids")},
+                **{f"{name} %": share for name, share in _coverage(done, row).items()},
+                "quarantined": row["quarantined_rows"],
+                "collapsed": row["surplus_rows"],
+                "conflicts": row["conflicting_ids"],
             }
             for row in done.profile
         ]

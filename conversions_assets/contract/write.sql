@@ -48,13 +48,15 @@ SELECT DISTINCT
     s.is_qualified AS is_qualified,
     -- R9: what looks personal goes nowhere
     IF(
-      EXISTS (SELECT 1 FROM personal AS p WHERE p.day = s.day AND COALESCE(p.id, '') = COALESCE(s.id, '')),
+      p.day IS NOT NULL,
       [STRUCT('removed' AS key, 'R9: looks personal' AS value)],
       s.params
     ) AS params,
     s.user_id AS user_id
   )) AS row
 FROM staged AS s
+LEFT JOIN (SELECT DISTINCT day, COALESCE(id, '') AS id FROM personal) AS p
+  ON p.day = s.day AND p.id = COALESCE(s.id, '')
 WHERE s.refusal IS NOT NULL
   AND (s.day BETWEEN @first_day AND @last_day OR s.created > @latest_created);
 

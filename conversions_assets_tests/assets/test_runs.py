@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from conversions_assets_tests.deployment import ORDER_YAML, Deployment, make_deployment
+from conversions_assets_tests.deployment import ORDER_SQL, ORDER_YAML, Deployment, make_deployment
 
 CONVERSIONS, ADJUSTED = dg.AssetKey(["conversions", "order"]), dg.AssetKey(["adjusted", "order"])
 MANY = tuple((f"a{n}", f"2026-01-20 10:{n:02}:00+00", 1.0) for n in range(30))
@@ -186,3 +186,80 @@ def test_a_window_over_54_days_carries_a_note(tmp_path: Path) -> None:
     yaml = ORDER_YAML.replace("adjustment_window_days: 10", "adjustment_window_days: 55")
     graph = make_deployment(tmp_path, {"conversions/order/defs.yaml": yaml}).load().resolve_asset_graph()
     assert "54 days" in str(graph.get(ADJUSTED).metadata["note"])
+
+
+GEO_SQL = ORDER_SQL.replace(
+    "value\n", "value, [STRUCT('City' AS key, IF(value > 1, 'Bonn', '') AS value), STRUCT('note', load_id)] AS params\n"
+)
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:
+    return {
+        check.check_name: {"passed": check.passed, **{name: value.value for name, value in check.metadata.items()}}
+        for check in result.get_asset_check_evaluations()
+    }
+
+
+def rows_of(table: object) -> list[dict[str, object]]:
+    assert isinstance(table, dg.TableMetadataValue)
+    return [dict(record.data) for record in table.records]
+
+
+def test_geo_coverage_and_quarantine_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    deployment = make_deployment(tmp_path / "geo", {"conversions/order/order.sql": GEO_SQL})
+    orders = [("a", "2026-01-29 10:00:00+00", 5.0), ("b", "2026-01-29 11:00:00+00", 1.0)]
+    deployment.set_orders(*orders, *MANY, ("x" * 65, "2026-01-20 10:00:00+00", 1.0))
+    metadata = newest_metadata(deployment.launch("2026-01-20", "2026-01-29", "conversions/order"), CONVERSIONS)
+    assert metadata["city % (day)"] == 50.0
+    assert metadata["(not attributed) % (day)"] == 0.0
+    assert "and geo coverage per day" in str(metadata["plot of coverage"])
+    assert "quarantined rows per day" in str(metadata["plot of quarantine"])
+    assert rows_of(metadata["quarantined rows"]) == [
+        {
+            "day": "2026-01-20",
+            "rule": "R7",
+            "reason": "the id is longer than 64 characters",
+            "row_count": 1,
+        }
+    ]
+
+    plain = make_deployment(tmp_path / "plain")
+    plain.set_orders(*orders)
+    metadata = newest_metadata(plain.launch("2026-01-29", "2026-01-29", "conversions/order"), CONVERSIONS)
+    assert "geo" not in str(metadata["plot of coverage"])
+    assert "plot of quarantine" not in metadata
+    assert metadata["quarantined rows"] == "none"
+
+
+def test_r11_each_check_tells_threshold_and_days_also_where_it_passed(tmp_path: Path) -> None:
+    deployment = make_deployment(tmp_path)
+    deployment.set_orders(*MANY, ("n", "2026-01-20 11:00:00+00", -1.0))
+    found = checks(deployment.launch("2026-01-19", "2026-01-20", "conversions/order"))
+    assert {name for name, check in found.items() if not check["passed"]} == {"negative_values"}
+    assert found["negative_values"]["ids"] == "n"
+    assert found["quarantine"]["threshold"] == "quarantined_share: 0.05"
+    assert found["empty_columns"]["threshold"] == "empty_column_rows: 50"
+    days = rows_of(found["quarantine"]["per day"])
+    assert [(row["day"], row["returned_rows"]) for row in days] == [("2026-01-19", 0), ("2026-01-20", 31)]
+
+
+def test_the_page_of_the_last_run_is_linked_and_holds_no_row(tmp_path: Path) -> None:
+    deployment = make_deployment(tmp_path, {"conversions/order/order.sql": GEO_SQL.replace("load_id", "id")})
+    secret = "jane.doe@example.com"
+    deployment.set_orders(*MANY, (secret, "2026-01-20 11:00:00+00", 1234.5))
+    result = deployment.launch("2026-01-19", "2026-01-20", "conversions/order")
+    found = checks(result)
+    page = tmp_path / "data_docs" / "order" / "index.html"
+    assert {str(check["Data Docs"]) for check in found.values()} == {str(page)}
+    text = page.read_text(encoding="utf-8")
+    assert "leave these keys out: note" in text
+    assert "2026-01-20" in text
+    assert "http" not in text
+    for trace in (secret, "jane", "1234.5"):
+        assert trace not in text
+    # The failed check names the id, which is the user's choice; the value of the param is nowhere.
+    assert found["personal_data"]["ids"] == secret
+    assert "jane" not in failure(result)
+    deployment.set_orders(*MANY)
+    deployment.launch("2026-01-20", "2026-01-20", "conversions/order")
+    assert "All 10 rule families hold on every day" in page.read_text(encoding="utf-8")

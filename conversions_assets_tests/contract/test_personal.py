@@ -111,7 +111,7 @@ def test_r09_a_day_with_personal_values_keeps_its_last_state_and_the_key_is_name
     assert (outcome.rule.rules, outcome.rule.blocking, outcome.failing_days) == ("R9", True, (day("01-10"),))
     assert outcome.names == ("contact_mail", "note")
     assert outcome.observed == {day("01-10"): 2.0}
-    assert "leave out contact_mail, note" in outcome.sentence
+    assert "leave these keys out: contact_mail, note" in outcome.sentence
     assert result.failing_ids["personal_data"] == ["a", "c"]
     assert [(row["key"], row["looks_like"], row["value_count"]) for row in result.personal] == [
         ("contact_mail", "e-mail address", 1),

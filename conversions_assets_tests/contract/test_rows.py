@@ -138,6 +138,11 @@ def test_r05_rows_are_compared_after_they_are_normalised(shop: Shop) -> None:
     assert result.profile[0]["conflicting_ids"] == 0
 
 
+def test_r05_minus_zero_is_zero(shop: Shop) -> None:
+    shop.set_orders([order("a", TEN, 0.0), order("a", TEN, -0.0)])
+    assert shop.convert(day("01-10")).profile[0]["conflicting_ids"] == 0
+
+
 def test_r05_the_earliest_created_wins(shop: Shop) -> None:
     winner = _winner(shop, order("a", "2026-01-10T09:00", 1.0), order("a", TEN, 2.0, is_qualified=True, user_id="u"))
     assert winner["value"] == 1.0

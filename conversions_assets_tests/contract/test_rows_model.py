@@ -55,7 +55,9 @@ client_ids = st.one_of(
     ),
     st.tuples(spaces, st.sampled_from(["", "GA1.2.", "GA1.2-3.", "GA1.22.", "FPID2.2.", "ga1.2.", "FPID2.1."]))
     .map("".join)
-    .flatmap(lambda before: st.sampled_from(["12.34", "null", "0", "", "5E9", "x"]).map(lambda text: before + text)),
+    .flatmap(
+        lambda before: st.sampled_from(["12.34", "12.34", "null", "0", "", "5E9"]).map(lambda text: before + text)
+    ),
     texts,
 )
 values = st.one_of(
@@ -77,14 +79,14 @@ moments = st.tuples(
 
 
 def _some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    return st.lists(strategy, min_size=2, max_size=8)
+    return st.lists(strategy, min_size=4, max_size=12)
 
 
 pools = st.fixed_dictionaries(
     {
         "client_id": _some(st.none() | client_ids),
         "moment": _some(moments),
-        "value": _some(st.none() | values),
+        "value": _some(st.none() | values).map(lambda drawn: [*drawn, 0.0, -0.0]),
         "currency": _some(st.none() | currencies),
         "is_qualified": st.just([True, None, False]),
         "params": _some(st.none() | params),
@@ -200,7 +202,7 @@ def _same(
     found = Counter(
         (r["day"], r["id"], r["refusal"][:2])
         for r in staged
-        if r["refusal"] and (r["day"] in days or r["created"] > late)
+        if r["refusal"] and (r["day"] in days or r["created"] >= late)
     )
     assert found == refused
     stored = {(row["day"], row["id"]): _comparable(row) for row in staged if not row["refusal"] and row["day"] in days}
