@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from conversions_assets.assets.raw import raw_key
 from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.families import RULES
@@ -33,7 +34,7 @@ def conversion_asset(
 
     @dg.asset(
         key=key,
-        deps=[dg.AssetKey([table.dataset, table.name]) for table in conversion.query.tables],
+        deps=[raw_key(table) for table in conversion.query.tables],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         kinds={"sql", "duckdb"},

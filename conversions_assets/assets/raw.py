@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from conversions_assets.warehouse.base import Table
 from conversions_assets.warehouse.raw import RawTable
+
+
+def raw_key(table: Table) -> dg.AssetKey:
+    """`<dataset>/<table>`; all shards of a wildcard table `events_*` are one asset, `<dataset>/events`."""
+    return dg.AssetKey([table.dataset, table.name.rstrip("*").rstrip("_")])
 
 
 def raw_asset(
@@ -19,7 +25,7 @@ def raw_asset(
         "load id": raw.load_id or (f"max({raw.updated_at}) and the row count" if raw.updated_at else None),
     }
     return dg.AssetSpec(
-        key=dg.AssetKey([raw.table.dataset, raw.table.name]),
+        key=raw_key(raw.table),
         description=description or f"Raw table `{raw.table}`, loaded by someone else.",
         group_name=raw.table.dataset,
         kinds={"table"},

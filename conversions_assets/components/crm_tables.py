@@ -68,7 +68,7 @@ class CrmTables(LocatedComponent, dg.Model, dg.Resolvable):
 
     Attributes:
         dataset: the dataset (DuckDB: schema) they lie in.
-        tables: the table's name -> what is known of it.
+        tables: the table's name -> what is known of it; `events_*` stands for all tables that begin so.
     """
 
     dataset: str
@@ -86,7 +86,8 @@ class CrmTables(LocatedComponent, dg.Model, dg.Resolvable):
     @classmethod
     def _table_names(cls, tables: dict[str, CrmTable]) -> dict[str, CrmTable]:
         for name in tables:
-            _identifier(name)
+            # All shards of a table: `events_*`.
+            _identifier(name.removesuffix("*"))
         return tables
 
     def raw_tables(self) -> list[RawTable]:

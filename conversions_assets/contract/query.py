@@ -115,13 +115,16 @@ def sqlglot_version() -> str:
 
 
 def _analyse(source: Source) -> dict[str, object]:
-    tree = _single_select(source)
-    return {
-        "tables": [[table.dataset, table.name] for table in _tables(source, tree)],
-        "parameters": sorted(_parameters(source, tree)),
-        "names": None if tree.is_star else [e.alias_or_name for e in tree.selects],
-        "version": hashlib.sha256(tree.sql(dialect="bigquery", comments=False).encode()).hexdigest()[:16],
-    }
+    try:
+        tree = _single_select(source)
+        return {
+            "tables": [[table.dataset, table.name] for table in _tables(source, tree)],
+            "parameters": sorted(_parameters(source, tree)),
+            "names": None if tree.is_star else [e.alias_or_name for e in tree.selects],
+            "version": hashlib.sha256(tree.sql(dialect="bigquery", comments=False).encode()).hexdigest()[:16],
+        }
+    except RecursionError:
+        raise source.refuse(0, "R1: the query is nested too deeply to be read", "write it with WITH") from None
 
 
 def _single_select(source: Source) -> "exp.Query":
@@ -166,8 +169,6 @@ def _parse(source: Source) -> "list[exp.Expr]":
         place = re.search(r"(\d+):(\d+)", reason)
         offset = source.offset(int(place[1]), int(place[2])) if place else 0
         raise source.refuse(offset, f"R1: this is no BigQuery SQL: {reason}", "correct the SQL here") from error
-    except RecursionError as error:
-        raise source.refuse(0, "R1: the query is nested too deeply to be read", "write it with WITH") from error
 
 
 def _refuse_all_but_reading(source: Source, tree: "exp.Query") -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from conversions_assets.contract.columns import COLUMNS, NAMES, Column
@@ -10,6 +11,8 @@ from conversions_assets.contract.source import Finding, refuse
 
 if TYPE_CHECKING:
     from sqlglot import exp
+
+MOST_WRONG_NAMES = 20
 
 
 def check_names(query: Query, names: Sequence[str]) -> None:
@@ -31,18 +34,24 @@ def check_types(query: Query, types: Mapping[str, str]) -> None:
 
 
 def name_findings(query: Query, names: Sequence[str]) -> Iterator[Finding]:
-    """Columns that are there twice, unknown, or missing."""
+    """Columns that are there twice, unknown, or missing; of many wrong ones the first."""
     lowered = [name.casefold() for name in names]
-    for position, name in enumerate(lowered):
-        if name in lowered[:position]:
-            yield at_column(query, name, f"the column `{name}` is there twice", "keep one of them", last=True)
-        elif name not in NAMES:
-            problem = f"the column `{names[position]}` is not part of the contract"
-            yield at_column(query, name, problem, _nearest(name))
+    yield from islice(_wrong_names(query, names), MOST_WRONG_NAMES)
     for column in COLUMNS:
         if column.required and column.name not in lowered:
             problem, fix = f"the column `{column.name}` is missing", f"add `… AS {column.name}`: {column.meaning}"
             yield query.source.finding(_select_offset(query), problem, fix)
+
+
+def _wrong_names(query: Query, names: Sequence[str]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for name in names:
+        lowered = name.casefold()
+        if lowered in seen:
+            yield at_column(query, lowered, f"the column `{lowered}` is there twice", "keep one of them", last=True)
+        elif lowered not in NAMES:
+            yield at_column(query, lowered, f"the column `{name}` is not part of the contract", _nearest(lowered))
+        seen.add(lowered)
 
 
 def type_findings(query: Query, types: Mapping[str, str]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import logging
 import re
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
@@ -25,14 +26,14 @@ MISTYPED = f"SELECT id, clientid AS client_id, created FROM shop.orders WHERE {B
 NUMERIC = f"SELECT value AS id, client_id, created FROM shop.orders WHERE {BOUNDS}\n"
 
 
-def _deployment(root: Path, *queries: str, **files: str) -> Deployment:
+def _deployment(root: Path, *queries: str) -> Deployment:
     """Conversions `order`, `order_1`, …, each with a query, and a schema file of the dataset shop."""
     written = {"crm/shop/shop.schema.yaml": SCHEMA}
     for number, sql in enumerate(queries):
         name = f"order_{number}" if number else "order"
         written[f"conversions/{name}/{name}.sql"] = sql
         written[f"conversions/{name}/defs.yaml"] = ORDER_YAML.replace("order.sql", f"{name}.sql")
-    return make_deployment(root, written | {name.replace("__", "/"): text for name, text in files.items()})
+    return make_deployment(root, written)
 
 
 def _lint(deployment: Deployment, *arguments: str) -> int:
@@ -68,9 +69,8 @@ def test_a_warning_is_logged_and_refuses_nothing(tmp_path: Path, caplog: pytest.
 def test_a_declared_partition_column_asks_for_its_filter(tmp_path: Path) -> None:
     declared = SHOP_YAML + "      partition_column: created\n"
     no_filter = "SELECT id, client_id, created FROM shop.orders WHERE value > 0\n"
-    assert _deployment(tmp_path / "a", RIGHT, crm__shop__defs_yaml=declared)
     deployment = make_deployment(
-        tmp_path / "b",
+        tmp_path,
         {"crm/shop/defs.yaml": declared, "crm/shop/shop.schema.yaml": SCHEMA, "conversions/order/order.sql": no_filter},
     )
     with pytest.raises(QueryError, match=r"R1: `shop\.orders` is partitioned by `created`"):
@@ -182,3 +182,13 @@ def test_a_schema_of_all_types_is_read_back_as_it_was_written(tmp_path: Path) ->
     columns = {"a": "ARRAY<STRUCT<key STRING, value STRUCT<n INT64, f FLOAT64>>>", "when": "TIMESTAMP", "no": "NUMERIC"}
     write_schema_file(tmp_path, "d", {"t": columns})
     assert read_schema_files(tmp_path) == {Table("d", "t"): columns}
+
+
+def test_a_wildcard_table_is_declared_once_and_is_one_asset(tmp_path: Path) -> None:
+    ga4 = "type: conversions_assets.components.CrmTables\nattributes:\n  dataset: ga4\n  tables:\n    events_*: {}\n"
+    sql = "SELECT id, client_id, created FROM `ga4.events_*` WHERE _TABLE_SUFFIX = FORMAT_DATE('%Y%m%d', @start_date)"
+    deployment = _deployment(tmp_path, sql)
+    deployment.write({"crm/ga4/defs.yaml": ga4})
+    graph = deployment.load().resolve_asset_graph()
+    assert dg.AssetKey(["ga4", "events"]) in graph.external_asset_keys
+    assert graph.get(dg.AssetKey(["conversions", "order"])).parent_keys == {dg.AssetKey(["ga4", "events"])}

@@ -5,10 +5,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from hashlib import sha256
 
+from conversions_assets.contract.check.analysis import Analysis
 from conversions_assets.contract.check.catalog import Catalog
 from conversions_assets.contract.query import Query, code_version, sqlglot_version
-from conversions_assets.contract.source import Finding
+from conversions_assets.contract.source import Finding, Severity
 from conversions_assets.project import cache_folder
+
+MAX_WORDS = 20_000
 
 
 def check(query: Query, catalog: Catalog) -> tuple[Finding, ...]:
@@ -28,17 +31,30 @@ def check(query: Query, catalog: Catalog) -> tuple[Finding, ...]:
 
 
 def _findings(query: Query, catalog: Catalog) -> Iterator[Finding]:
+    from conversions_assets.contract.check.analysis import analyse
+    from conversions_assets.contract.shape import name_findings
+
+    try:
+        analysis = None if len(query.source.tokens) > MAX_WORDS else analyse(query, catalog)
+        if analysis is not None:
+            yield from list(_all_tests(analysis))
+            return
+    except RecursionError:
+        pass
+    # A filter that cannot be seen must not be taken for granted.
+    severity: Severity = "error" if any(map(catalog.partition_column, query.tables)) else "warning"
+    problem = f"the query is too large or too deep to be checked: {len(query.source.tokens):,} words"
+    yield query.source.finding(query.source.first_word, problem, "write it shorter, or with steps (WITH)", severity)
+    if query.names is not None:
+        yield from name_findings(query, query.names)
+
+
+def _all_tests(analysis: Analysis) -> Iterator[Finding]:
     from conversions_assets.contract.check import grouping, moving, names, partitions, types
-    from conversions_assets.contract.check.analysis import UNKNOWN, analyse
+    from conversions_assets.contract.check.analysis import UNKNOWN
     from conversions_assets.contract.shape import name_findings, type_findings
 
-    analysis = analyse(query, catalog)
-    if analysis is None:
-        problem = "names and types of this query cannot be told before it runs"
-        yield query.source.finding(query.source.first_word, problem, "write it with simpler steps (WITH)", "warning")
-        if query.names is not None:
-            yield from name_findings(query, query.names)
-        return
+    query, catalog = analysis.query, analysis.catalog
     unknown = [*names.missing_tables(analysis), *names.unknown_columns(analysis)]
     yield from unknown
     if not analysis.tree.is_star:
@@ -48,10 +64,8 @@ def _findings(query: Query, catalog: Catalog) -> Iterator[Finding]:
         problem = f"the columns of {', '.join(missing)} are not known, so types are checked in part only"
         fix = "load the table and run `make schemas`"
         yield query.source.finding(query.source.first_word, problem, fix, "warning")
-    told = {
-        name: kind for name, kind in analysis.types().items() if kind != UNKNOWN or (analysis.complete and not unknown)
-    }
-    yield from type_findings(query, told)
+    certain = analysis.complete and not unknown
+    yield from type_findings(query, {n: kind for n, kind in analysis.types().items() if certain or kind != UNKNOWN})
     yield from types.clashes(analysis)
     yield from grouping.ungrouped_columns(analysis)
     yield from partitions.missing_filters(analysis)
