@@ -38,9 +38,8 @@ def limited(node: exp.Expr) -> exp.Expr | None:
 def joined(node: exp.Expr) -> exp.Expr | None:
     """STRING_AGG with LIMIT has no equal."""
     if node.find(exp.Limit) is not None:
-        raise DialectError(
-            "STRING_AGG with LIMIT has no equal on DuckDB: use ARRAY_TO_STRING(ARRAY_AGG(… LIMIT n), ',')"
-        )
+        fix = "use ARRAY_TO_STRING(ARRAY_AGG(… LIMIT n), ',')"
+        raise DialectError(f"STRING_AGG with LIMIT has no equal on DuckDB: {fix}")
     return None
 
 

@@ -12,6 +12,7 @@ from conversions_assets.warehouse.rewrites.trees import call, cast, literal_text
 
 ELEMENT = re.compile(r"%(?:E[*0-9]?[A-Za-z]|-?.)", re.DOTALL)
 WRITTEN = set("YmdHMSfaAbBjyIpUWVGuwT%") | {"D"}
+SECONDS = re.compile(r"%E[*0-9]S")
 FORMATS = {"%h": "%b", "%R": "%H:%M", "%X": "%H:%M:%S", "%E3S": "%S.%g", "%E6S": "%S.%f", "%E4Y": "%Y"}
 READ = set("YmdHMSfaAbByIpjz%")
 TWO_WIDE = {"%-d": "%d", "%e": "%d"}
@@ -43,8 +44,8 @@ def formatted(node: exp.Expr) -> exp.Expr:
     if plain or not pieces:
         pieces.append(call("STRFTIME", local, text(plain)))
     result = pieces[0]
-    for piece in pieces[1:]:
-        result = exp.DPipe(this=result, expression=piece, safe=False)
+    for more in pieces[1:]:
+        result = exp.DPipe(this=result, expression=more, safe=False)
     return exp.Paren(this=result) if len(pieces) > 1 else result
 
 
@@ -53,10 +54,8 @@ def parsed(node: exp.Expr) -> exp.Expr:
     pattern = literal_text(node.args["format"], "PARSE_DATE or PARSE_TIMESTAMP", "the format")
     formats = _read_formats(pattern)
     if isinstance(node, exp.StrToDate) and re.search(r"%(H|I|M|S|p|z|T)", formats[0]):
-        raise DialectError(
-            "PARSE_DATE with a time of day has no equal on DuckDB: use PARSE_TIMESTAMP or PARSE_DATETIME"
-        )
-    value = exp.Trim(this=node.this, expression=text("\t\n\v\f\r "))
+        raise DialectError("PARSE_DATE with a time of day has no equal on DuckDB: use PARSE_TIMESTAMP")
+    value: exp.Expr = exp.Trim(this=node.this, expression=text("\t\n\v\f\r "))
     if not re.search(r"%[Yy]", formats[0]):
         # BigQuery takes 1970 where no year is told, DuckDB 1900.
         formats = [f"%Y {format}" for format in formats]
@@ -110,11 +109,6 @@ def _read_formats(pattern: str) -> list[str]:
     function = "PARSE_DATE and PARSE_TIMESTAMP"
     pieces = ["%z" if piece == "%Ez" else piece for piece in _split(pattern)]
     pieces = [{"%-d": "%d", "%e": "%d", "%T": "%H:%M:%S", "%E4Y": "%Y"}.get(piece, piece) for piece in pieces]
-    fraction = any(re.fullmatch(r"%E[*0-9]S|%f", piece) for piece in pieces)
-    without = "".join(
-        "%S" if re.fullmatch(r"%E[*0-9]S", p) else "" if p == "%f" else _element(p, function, READ) for p in pieces
-    )
-    if not fraction:
-        return [without]
-    with_fraction = "".join("%S.%f" if re.fullmatch(r"%E[*0-9]S", p) else _element(p, function, READ) for p in pieces)
-    return [with_fraction, without.replace("%S.", "%S")]
+    with_fraction = "".join("%S.%f" if SECONDS.fullmatch(p) else _element(p, function, READ) for p in pieces)
+    without = "".join("%S" if SECONDS.fullmatch(p) else _element(p, function, READ) for p in pieces)
+    return [without] if with_fraction == without else [with_fraction, without]

@@ -51,9 +51,7 @@ def _field(node: exp.Expr) -> exp.Expr:
         elif isinstance(field, exp.Column):
             fields.append(exp.PropertyEQ(this=exp.to_identifier(field.name), expression=_field(field)))
         else:
-            raise DialectError(
-                "TO_JSON_STRING of a STRUCT without names has no equal on DuckDB: write STRUCT(x AS name)"
-            )
+            raise DialectError("TO_JSON_STRING of a STRUCT without names has no equal: write STRUCT(x AS name)")
     return call("TO_JSON", exp.Struct(expressions=fields))
 
 

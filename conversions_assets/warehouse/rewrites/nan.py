@@ -14,7 +14,7 @@ PASSED_ON = (
     exp.Paren, exp.Neg, exp.Abs, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.SafeDivide, exp.Round, exp.Coalesce, exp.If,
     exp.Case, exp.Max, exp.Min, exp.Sum, exp.Avg, exp.Window, exp.AnyValue, exp.Greatest, exp.Least, exp.Nullif,
     exp.Bracket, exp.Array, exp.ArrayAgg, exp.IgnoreNulls, exp.Order, exp.Subquery, exp.Select, exp.Alias,
-    exp.FirstValue, exp.LastValue, exp.Lag, exp.Lead, exp.Distinct,
+    exp.FirstValue, exp.LastValue, exp.Lag, exp.Lead, exp.Distinct, exp.Unnest,
 )  # fmt: skip
 
 
@@ -32,6 +32,10 @@ def _names(root: exp.Expr, names: set[str]) -> set[str]:
         (column.name.lower(), unnest) for unnest in root.find_all(exp.Unnest)
         for column in (unnest.args["alias"].columns if unnest.args.get("alias") else [])
     ]  # fmt: skip
+    aliases += [(field.name.lower(), field.expression) for field in root.find_all(exp.PropertyEQ)]
+    for column in root.find_all(exp.ColumnDef):
+        if column.kind is not None and column.kind.is_type(exp.DType.DOUBLE):
+            names.add(column.name.lower())
     for union in root.find_all(exp.SetOperation):
         aliases += zip((name.lower() for name in union.named_selects), _right(union).selects, strict=False)
     while True:
@@ -54,13 +58,10 @@ def _may_be_nan(node: exp.Expr, names: set[str]) -> bool:
         return bool(node.to.is_type(exp.DType.DOUBLE, exp.DType.FLOAT)) and not node.this.is_number
     if isinstance(node, exp.Anonymous):
         return node.name.upper() == "IEEE_DIVIDE"
-    if isinstance(node, exp.Unnest):
-        return any(_may_be_nan(part, names) for part in node.expressions)
-    if isinstance(node, exp.Select):
-        return any(_may_be_nan(part, names) for part in node.selects)
-    if isinstance(node, PASSED_ON):
-        return any(_may_be_nan(part, names) for part in node.iter_expressions())
-    return False
+    if not isinstance(node, PASSED_ON):
+        return False
+    parts = node.selects if isinstance(node, exp.Select) else node.iter_expressions()
+    return any(_may_be_nan(part, names) for part in parts)
 
 
 Test = Callable[[exp.Expr], bool]
@@ -88,6 +89,18 @@ def _equal(node: exp.Expr, test: Test) -> None:
     both = exp.and_(_is_nan(node.this), _is_nan(node.expression))
     changed = exp.or_(node.copy(), both) if isinstance(node, exp.NEQ) else exp.and_(node.copy(), exp.not_(both))
     node.replace(exp.paren(changed))
+
+
+def _in_list(node: exp.Expr, test: Test) -> None:
+    suspects = [part for part in node.expressions if test(part)]
+    if suspects and test(node.this):
+        equal = [exp.EQ(this=node.this.copy(), expression=part.copy()) for part in suspects]
+        others = [part for part in node.expressions if part not in suspects]
+        node.set("expressions", others)
+        whole = exp.paren(exp.or_(*([node.copy()] if others else []), *equal))
+        node.replace(whole)
+        for part in list(whole.find_all(exp.EQ)):
+            _equal(part, test)
 
 
 def _null_if(node: exp.Expr, test: Test) -> None:
@@ -159,6 +172,7 @@ _REWRITES: dict[type[exp.Expr], Callable[[exp.Expr, Test], None]] = {
     exp.LTE: _greater,
     exp.EQ: _equal,
     exp.NEQ: _equal,
+    exp.In: _in_list,
     exp.Nullif: _null_if,
     exp.Min: _smallest,
     exp.Least: _least,

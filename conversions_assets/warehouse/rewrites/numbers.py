@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from conversions_assets.warehouse.errors import DialectError
-from conversions_assets.warehouse.rewrites.trees import call, cast, has_aggregate, integer_literal, number, text
+from conversions_assets.warehouse.rewrites.trees import call, cast, has_late_type, integer_literal, number, text
 
 # A text that both engines read alike needs no test when the query runs.
 ISO_LITERALS = {
@@ -44,7 +44,7 @@ def rounded(node: exp.Expr) -> exp.Expr:
     decimals = node.args.get("decimals") or number(0)
     if integer_literal(decimals) is None:
         raise DialectError("ROUND: the number of digits must be written out to be translated to DuckDB")
-    return call("bq_round_any" if has_aggregate(node.this) else "bq_round", node.this, decimals)
+    return call("bq_round_any" if has_late_type(node.this) else "bq_round", node.this, decimals)
 
 
 def called(name: str) -> Callable[[exp.Expr], exp.Expr]:
@@ -84,9 +84,8 @@ def exact_number(node: exp.Expr) -> exp.Expr | None:
 
 def day_number(node: exp.Expr) -> exp.Expr:
     """DATE_FROM_UNIX_DATE gives a DATE."""
-    return exp.Paren(
-        this=exp.Add(this=cast(exp.Literal.string("1970-01-01"), "DATE"), expression=cast(node.this, "INT"))
-    )
+    epoch = cast(text("1970-01-01"), "DATE")
+    return exp.Paren(this=exp.Add(this=epoch, expression=cast(node.this, "INT")))
 
 
 def whole_seconds(node: exp.Expr) -> exp.Expr:

@@ -7,11 +7,14 @@ from sqlglot import exp
 from conversions_assets.warehouse.errors import DialectError
 from conversions_assets.warehouse.rewrites.trees import call, integer_literal, literal_text, text, text_value
 
-WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+WHITE_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+    "\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
 
 
 def substring(node: exp.Expr) -> exp.Expr | None:
-    """SUBSTR at 0 is SUBSTR at 1; before the start of the text it takes from the start; a negative length is an error."""
+    """SUBSTR at 0, or before the start of the text, takes from the start; a negative length is an error."""
     start, length = node.args.get("start"), node.args.get("length")
     first, size = integer_literal(start), integer_literal(length)
     if first is not None and first > 0 and (length is None or (size is not None and size >= 0)):

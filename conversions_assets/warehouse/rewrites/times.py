@@ -3,7 +3,7 @@
 from sqlglot import exp
 
 from conversions_assets.warehouse.errors import DialectError
-from conversions_assets.warehouse.rewrites.trees import call, cast, has_aggregate, number, text
+from conversions_assets.warehouse.rewrites.trees import call, cast, has_late_type, number, text
 
 WEEKDAYS = ("SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY")
 # BigQuery's part -> DuckDB's; the two that BigQuery cuts to the second come with their size.
@@ -70,12 +70,12 @@ def date_stays_date(node: exp.Expr) -> exp.Expr:
     if value.is_string:
         node.set("this", cast(value, "DATE"))
         return cast(node, "DATE")
-    if isinstance(value, exp.Cast | exp.TryCast):
-        return cast(node, "DATE") if value.to.is_type(exp.DType.DATE) else node
-    if has_aggregate(value):
+    if _is_date(value):
+        return cast(node, "DATE")
+    if has_late_type(value):
         raise DialectError(
-            f"{node.sql_name() if isinstance(node, exp.Func) else 'DATE_ADD'} of an aggregate or window has no equal on "
-            "DuckDB: CAST it to DATE first, or compute it in WITH"
+            "DATE_ADD, DATE_SUB or DATE_TRUNC of an aggregate, window or subquery has no equal on DuckDB: "
+            "CAST it to DATE first, or compute it in WITH"
         )
     return call("bq_like", value.copy(), node)
 
@@ -115,6 +115,12 @@ def part(node: exp.Expr) -> exp.Expr:
     if name not in PARTS:
         raise DialectError(f"EXTRACT({name}) has no equal on DuckDB")
     return call("bq_part", text(PARTS[name]), source)
+
+
+def _is_date(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Anonymous):
+        return node.name in ("bq_date", "bq_safe_date")
+    return isinstance(node, exp.CurrentDate) or (isinstance(node, exp.Cast) and bool(node.to.is_type(exp.DType.DATE)))
 
 
 def _refuse_offset(zone: exp.Expr) -> None:

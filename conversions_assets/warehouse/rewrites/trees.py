@@ -25,9 +25,9 @@ def cast(node: exp.Expr, duckdb_type: str) -> exp.Expr:
     return exp.Cast(this=node, to=exp.DataType.build(duckdb_type, dialect="duckdb"))
 
 
-def has_aggregate(node: exp.Expr) -> bool:
-    """Whether DuckDB may not know the type of an expression before it binds an aggregate or a window in it."""
-    return node.find(exp.AggFunc, exp.Window) is not None
+def has_late_type(node: exp.Expr) -> bool:
+    """Whether DuckDB does not know the type of an expression before it binds an aggregate or a query in it."""
+    return node.find(exp.AggFunc, exp.Window, exp.Subquery) is not None
 
 
 def integer_literal(node: exp.Expr | None) -> int | None:

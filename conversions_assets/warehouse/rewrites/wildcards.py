@@ -1,4 +1,4 @@
-"""Wildcard tables: `ga4.events_*` is every table of the dataset whose name begins so, with `_TABLE_SUFFIX` for the rest."""
+"""Wildcard tables: `ga4.events_*` is every table whose name begins so, with `_TABLE_SUFFIX` for the rest of it."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -34,15 +34,13 @@ def expand_wildcards(tree: exp.Expr, tables_like: Callable[[str, str], Sequence[
 
 
 def _union(table: exp.Table, suffixes: Sequence[str], prefix: str) -> exp.Subquery:
-    branches = [
+    branches: list[exp.Query] = [
         exp.select(exp.Star(), exp.alias_(exp.Literal.string(suffix), SUFFIX)).from_(
             exp.table_(prefix + suffix, db=table.db, quoted=True)
         )
         for suffix in suffixes
     ]
-    union: exp.Query = reduce(
-        lambda left, right: exp.Union(this=left, expression=right, distinct=False, by_name=True), branches
-    )
+    union = reduce(lambda left, right: exp.Union(this=left, expression=right, distinct=False, by_name=True), branches)
     return exp.Subquery(this=union, alias=exp.TableAlias(this=exp.to_identifier(table.alias or "_wildcard")))
 
 

@@ -1,4 +1,4 @@
-"""The reference: Google's own ZetaSQL analyser and evaluator, which BigQuery's SQL is defined by (PyPI `zetasql`, WASM)."""
+"""The reference: Google's own analyser and evaluator of BigQuery's SQL, ZetaSQL (PyPI `zetasql`, as WASM)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
