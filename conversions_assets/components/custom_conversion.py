@@ -1,5 +1,6 @@
 """`type: conversions_assets.components.CustomConversion`: one SQL query, one conversion."""
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -91,7 +92,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         wrong = check_name(folder.name)
         if wrong:
             raise ConfigurationError(f"{folder}: R32: {wrong}")
-        if not (folder / self.query).is_file():
+        if not os.path.isfile(folder / self.query):  # no error for a name that no file can have
             raise ConfigurationError(
                 yaml_error(
                     folder, ["query"], f"there is no file {self.query} in this folder: create it, or correct its name"

@@ -19,6 +19,7 @@ from conversions_assets.warehouse.base import Table
 if TYPE_CHECKING:
     from sqlglot import exp
 
+NAME_OF_TABLE = re.compile(r"[A-Za-z0-9_-]+")
 PARAMETERS = ("start_date", "end_date")
 PARAMETERS_FIX = "use @start_date and @end_date (DATE, inclusive)"
 
@@ -157,6 +158,10 @@ def _parse(source: Source) -> "list[exp.Expr]":
         raise source.refuse(
             twice.start, "R1: this is no BigQuery SQL: a comma without a column", "remove one of the commas"
         )
+    brace = next((token for token in source.tokens if token.token_type.name in ("L_BRACE", "R_BRACE")), None)
+    if brace is not None:
+        problem = "R1: this is no BigQuery SQL: a brace; templates are not filled in"
+        raise source.refuse(brace.start, problem, f"write the name itself; {PARAMETERS_FIX}")
     try:
         return parse_bigquery(source.text)
     except ParseError as error:
@@ -221,6 +226,10 @@ def _table(source: Source, node: "exp.Table") -> Table:
         raise source.refuse(
             source.start_of(node), problem, f"write {node.db}.{node.name}: the warehouse knows its project"
         )
+    for name in (node.db, node.name.removesuffix("*")):
+        if not NAME_OF_TABLE.fullmatch(name):
+            problem = "R1: a dataset or table has letters, digits, _ and - in its name"
+            raise source.refuse(source.start_of(node), problem, "write its name as the warehouse has it")
     return Table(node.db, node.name)
 
 
