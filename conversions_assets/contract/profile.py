@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from conversions_assets.contract.columns import COLUMNS, GEO_KEYS, OPTIONAL, Presence
+from conversions_assets.contract.columns import COLUMNS, GEO_KEYS, NAMES, OPTIONAL, Presence
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.warehouse.base import Warehouse
 from conversions_assets.warehouse.dialect import parse_expression
@@ -33,9 +33,8 @@ def read_profile(
     params = {"first_day": days.first, "last_day": days.last}
     [statement] = bind(HERE / "profile.sql", {}, params)
     # R4: what the project's default fills was NULL.
-    counted = {f"filled_{name}": f"s.{name} IS NOT NULL" for name in returned} | {
-        "filled_currency": "s.states_currency" for name in returned if name == "currency"
-    }
+    filled = {name: f"s.{name} IS NOT NULL" for name in NAMES} | {"currency": "s.states_currency"}
+    counted = {f"filled_{name}": filled[name] for name in returned}
     if "params" in returned:
         counted |= {f"geo_{key}": f"has_key(s.params, '{key}')" for key in GEO_KEYS}
     for name, what in counted.items():
