@@ -132,7 +132,7 @@ RULES: tuple[Rule, ...] = (
         ("not_attributed_rise",),
         False,
         "The share of (not attributed) against its mean over the days before.",
-        "the share of (not attributed) is more than {threshold:.0%} of all conversions over its mean: look at the client id",
+        "(not attributed) is more than {threshold:.0%} of all conversions over its mean: look at the client id",
         setting="not_attributed_rise",
         shown=("ids", "not_attributed_rows", "not_attributed_share", "not_attributed_rise"),
     ),
