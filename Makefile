@@ -8,7 +8,7 @@ export DAGSTER_HOME
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo dev test check lint types lint-sql validate schemas bench drift-audit lock clean
+.PHONY: help setup home demo dev test check lint types lint-sql validate schemas bench bench-contract mutations drift-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -56,6 +56,12 @@ schemas: .venv/.ready ## write the schema files of the raw datasets from the war
 
 bench: .venv/.ready ## speed and memory as ratios: benchmarks/backfill.py
 	$(BIN)/python benchmarks/backfill.py
+
+bench-contract: .venv/.ready ## the static check, the profile and its suite: benchmarks/contract.py
+	$(BIN)/python benchmarks/contract.py
+
+mutations: .venv/.ready ## switch each rule of the contract off and show the test that fails
+	$(BIN)/python -m conversions_assets_tests.mutations
 
 drift-audit: home ## compare the frozen days of all conversions with the CRM (weekly job, here by hand)
 	$(BIN)/dg launch --job drift_audit
