@@ -1,6 +1,6 @@
 """The adjustment rules need many small runs: what is the same in all of them is done once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,11 +46,11 @@ def _quick_runs() -> Iterator[None]:
             ours.update(id(statement.tree) for statement in bound[key])
         return [Statement(s.tree, {name: params[name] for name in s.params}) for s in bound[key]]
 
-    def to_duckdb(tree: exp.Expression) -> str:
+    def to_duckdb(tree: exp.Expression, float_columns: Iterable[str] = ()) -> str:
         if id(tree) not in ours:
-            return real_translation(tree)
+            return real_translation(tree, float_columns)
         if id(tree) not in translated:
-            translated[id(tree)] = real_translation(tree)
+            translated[id(tree)] = real_translation(tree, float_columns)
         return translated[id(tree)]
 
     with pytest.MonkeyPatch.context() as patch:
