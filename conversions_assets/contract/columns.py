@@ -26,6 +26,7 @@ class Column:
         null: what a NULL in a row means.
         accepted: other types that BigQuery coerces without loss.
         hint: what to write when the type is another one; `{}` is the user's expression.
+        hint_of: the same for a type that asks for something else.
         advice: what to mind when writing it.
     """
 
@@ -36,6 +37,7 @@ class Column:
     meaning: str
     accepted: tuple[str, ...] = ()
     hint: str = ""
+    hint_of: tuple[tuple[str, str], ...] = ()
     advice: str = ""
 
 
@@ -64,6 +66,7 @@ COLUMNS: tuple[Column, ...] = (
         Presence.REFUSED,
         "when it happened, time-zone aware",
         hint="TIMESTAMP({}, 'UTC')",
+        hint_of=(("STRING", "TIMESTAMP({})"), ("INT64", "TIMESTAMP_MILLIS({})")),
         advice="with the zone that the CRM writes its times in, for example 'Europe/Berlin' for local times",
     ),
     Column(

@@ -179,6 +179,8 @@ def _parse(source: Source) -> "list[exp.Expr]":
 def _refuse_all_but_reading(source: Source, tree: "exp.Query") -> None:
     from sqlglot import exp
 
+    from conversions_assets.warehouse.rewrites.known import OWN
+
     for node in tree.find_all(exp.DML, exp.DDL, exp.Command, exp.Into):
         if not isinstance(node, exp.Query):
             problem = f"R1: {node.key.upper()} is not read-only"
@@ -194,6 +196,12 @@ def _refuse_all_but_reading(source: Source, tree: "exp.Query") -> None:
             problem = f"R1: the function {dot.sql(dialect='bigquery').split('(')[0]} is not built into BigQuery"
             fix = "write it with built-in functions: functions of a dataset can be remote"
             raise source.refuse(source.word(dot.expression.name), problem, fix)
+    for function in tree.find_all(exp.Anonymous):
+        if function.name.upper() in OWN:
+            problem = f"R1: {function.name} is no function of BigQuery"
+            raise source.refuse(
+                source.word(function.name), problem, "use a built-in function: ids and params are cleaned anyway"
+            )
     if tree.find(exp.Placeholder):
         raise source.refuse(source.word("?"), "R1: ? is no parameter of a conversion", PARAMETERS_FIX)
 

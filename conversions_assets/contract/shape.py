@@ -86,7 +86,8 @@ def _cast(query: Query, column: Column, found: str) -> str:
         return f"return the column that holds it: {column.meaning}"
     expression = _projection(query, column.name, last=False)
     written = expression.unalias().sql(dialect="bigquery", comments=False) if expression is not None else column.name
-    hint = f"{column.hint.format(written)} AS {column.name}" if "{}" in column.hint else f"write it like {column.hint}"
+    template = dict(column.hint_of).get(found, column.hint)
+    hint = f"{template.format(written)} AS {column.name}" if "{}" in template else f"write it like {template}"
     return f"{hint}\n       {column.advice}" if column.advice else hint
 
 

@@ -120,16 +120,18 @@ def test_r06_a_naive_created_refuses_the_result_with_the_cast_to_write(shop: Sho
     message = str(refused.value)
     assert f"the column `created` is {kind}, not TIMESTAMP" in message
     assert "order.sql:2:" in message
-    assert f"fix: TIMESTAMP({expression}, 'UTC')" in message
+    zone = "" if kind == "STRING" else ", 'UTC'"
+    assert f"fix: TIMESTAMP({expression}{zone}) AS created" in message
     assert shop.stored() == []
 
 
 @pytest.mark.parametrize(
-    "expression", ["DATETIME(created)", "CAST(created AS STRING)", "CAST('2026-01-10 11:00:00' AS DATETIME)"]
+    "expression",
+    ["DATETIME(created), 'UTC'", "CAST(created AS STRING)", "CAST('2026-01-10 11:00:00' AS DATETIME), 'UTC'"],
 )
 def test_r06_the_cast_that_the_hint_writes_is_accepted(shop: Shop, expression: str) -> None:
     shop.set_orders([order("a", TEN)])
-    shop.write_sql(f"SELECT id, client_id, TIMESTAMP({expression}, 'UTC') AS created FROM shop.orders")
+    shop.write_sql(f"SELECT id, client_id, TIMESTAMP({expression}) AS created FROM shop.orders")
     shop.convert(day("01-10"))
     assert [row["id"] for row in shop.stored()] == ["a"]
 

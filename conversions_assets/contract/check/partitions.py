@@ -2,7 +2,7 @@
 
 BigQuery prunes partitions by conditions that compare the bare column, or its day, with a constant expression
 (https://cloud.google.com/bigquery/docs/querying-partitioned-tables), and pushes a condition on a subquery's column down
-to the table where neither grouping, windows, nor LIMIT stand between.
+to the table where neither windows nor LIMIT stand between.
 """
 
 from collections.abc import Iterator
@@ -126,11 +126,12 @@ def _cut_outside(analysis: Analysis, read: _Read, depth: int) -> Cut:
 
 
 def _blocks(select: "exp.Select") -> bool:
+    """Whether a condition on the result cannot be asked of the rows before; on a bare column of a GROUP BY it can."""
     from sqlglot import exp
 
-    if any(select.args.get(k) for k in ("group", "limit", "offset", "distinct", "qualify", "having")):
+    if any(select.args.get(k) for k in ("limit", "offset", "qualify")):
         return True
-    return any(node.parent_select is select for e in select.selects for node in e.find_all(exp.Window, exp.AggFunc))
+    return any(node.parent_select is select for e in select.selects for node in e.find_all(exp.Window))
 
 
 def _conditions(read: _Read) -> "Iterator[exp.Expr]":
