@@ -77,7 +77,7 @@ def test_r02_a_run_over_a_day_with_a_clock_change_holds_exactly_its_hours(
     assert result.unwanted_rows == 2
 
 
-def test_r02_rows_around_midnight_fall_on_their_local_day(berlin: Shop) -> None:
+def test_r02_r03_rows_around_midnight_fall_on_their_local_day(berlin: Shop) -> None:
     berlin.set_orders(
         [
             order("winter, 23:59 local", "2025-03-29T22:59:59.999999"),
