@@ -5,7 +5,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def build_definitions(package: Path) -> dg.Definitions:
     findings = deployment.findings()
     refuse(findings)
     for finding in findings:
-        logger.warning("%s", finding)
+        _warn_once(str(finding))
     audit = drift_audit_job(deployment.conversions)
     return dg.Definitions.merge(
         tree.build_defs_at_path(tree.defs_module_path),
@@ -92,6 +92,12 @@ def build_definitions(package: Path) -> dg.Definitions:
             executor=dg.in_process_executor,
         ),
     )
+
+
+@cache
+def _warn_once(text: str) -> None:
+    # Dagster may load the definitions more than once in a process.
+    logger.warning("%s", text)
 
 
 def warehouse_resource(settings: WarehouseSettings) -> WarehouseResource:
