@@ -83,7 +83,7 @@ class _Library:
 
 
 def _import_on_first_use(name: str) -> None:
-    """Great Expectations imports scipy.stats for distributions that the suite never asks: a third of its import."""
+    """Great Expectations imports scipy.stats for distributions that the suite never asks."""
     if name in sys.modules:
         return
     spec = importlib.util.find_spec(name)
