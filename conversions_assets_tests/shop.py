@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from conversions_assets.adjustment.publish import Published, audit_drift, publish
+from conversions_assets.adjustment.scan import Scan, scan
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.materialise import Materialised, materialise
 from conversions_assets.contract.query import read_query
@@ -113,6 +114,11 @@ class Shop:
         """The job drift_audit."""
         with DuckDBWarehouse(self.path) as warehouse:
             return audit_drift(warehouse, self.conversion, self.run())
+
+    def scan(self) -> Scan | None:
+        """The comparison of the job scan."""
+        with DuckDBWarehouse(self.path) as warehouse:
+            return scan(warehouse, self.conversion, self.run())
 
     def stored(self) -> list[dict[str, Any]]:
         return self.query('SELECT * FROM conversions."order" ORDER BY day, id')

@@ -155,5 +155,6 @@ COVERED_DAYS: dict[str, str] = {
     "time_zone": "STRING",
     "run_id": "STRING",
     "covered_at": "TIMESTAMP",
+    "fingerprint": "STRING",
 }
 """Columns of `conversions._<name>_days` and `adjusted._<name>_days`: the days that a run has covered."""

@@ -9,6 +9,7 @@ from typing import Any
 from conversions_assets.contract import suite
 from conversions_assets.contract.columns import COVERED_DAYS, QUARANTINE, STORED
 from conversions_assets.contract.conversion import Conversion, Days
+from conversions_assets.contract.fingerprints import fingerprint_staged
 from conversions_assets.contract.profile import Row, read_profile
 from conversions_assets.contract.stage import Run, Wanted, stage
 from conversions_assets.project import ConfigurationError
@@ -158,5 +159,6 @@ def _write(
             "now": run.now,
         },
     )
+    fingerprint_staged(warehouse, days, not_before=run.local_date - timedelta(days=conversion.window_days))
     with warehouse.transaction():
         warehouse.execute(statements)

@@ -83,8 +83,16 @@ WHERE covered.day BETWEEN @first_day AND @last_day
   AND NOT covered.day IN UNNEST(@failing_days)
   AND NOT covered.query_version = @query_version;
 
-INSERT INTO covered (day, query_version, time_zone, run_id, covered_at)
-SELECT d.day, @query_version, @time_zone, @run_id, @now
+-- R23: the fingerprint of what is stored now; adjusted takes it over when it has applied it.
+UPDATE covered
+SET fingerprint = (SELECT f.fingerprint FROM fingerprints AS f WHERE f.day = covered.day)
+WHERE covered.day BETWEEN @first_day AND @last_day
+  AND NOT covered.day IN UNNEST(@failing_days)
+  AND covered.fingerprint IS DISTINCT FROM (SELECT f.fingerprint FROM fingerprints AS f WHERE f.day = covered.day);
+
+INSERT INTO covered (day, query_version, time_zone, run_id, covered_at, fingerprint)
+SELECT d.day, @query_version, @time_zone, @run_id, @now, f.fingerprint
 FROM (SELECT day FROM UNNEST(GENERATE_DATE_ARRAY(@first_day, @last_day)) AS day) AS d
+LEFT JOIN fingerprints AS f ON f.day = d.day
 LEFT JOIN covered AS kept ON kept.day = d.day
 WHERE kept.day IS NULL AND NOT d.day IN UNNEST(@failing_days);

@@ -64,4 +64,7 @@ class Warehouse(Protocol):
         """Names and BigQuery types of a table's columns; None if there is no such table."""
 
     def create_table(self, table: Table, columns: Mapping[str, str]) -> None:
-        """Make a table (and its dataset) unless it exists: partitioned by `day`, clustered by `id`."""
+        """Make a table (and its dataset) unless it exists: partitioned by `day`, clustered by `id`.
+
+        Columns that an existing table lacks are added, NULL in its rows.
+        """

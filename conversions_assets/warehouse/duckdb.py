@@ -78,7 +78,7 @@ class DuckDBWarehouse:
     def execute(self, statements: Sequence[Statement]) -> None:
         for statement in statements:
             self._run(self._sql(statement.tree), statement.params)
-            if isinstance(statement.tree, exp.DDL):
+            if isinstance(statement.tree, exp.DDL | exp.Alter):
                 self._floats = None
 
     def query(self, statement: Statement) -> list[dict[str, Any]]:
@@ -116,6 +116,9 @@ class DuckDBWarehouse:
                 Statement(_create(table, columns)),
             ]
         )
+        # A table that an older version made lacks columns that came later.
+        present = self.columns(table) or {}
+        self.execute([Statement(_add(table, name, kind)) for name, kind in columns.items() if name not in present])
 
     def _sql(self, tree: exp.Expr) -> str:
         return to_duckdb(expand_wildcards(tree, self._tables_like), self._float_columns())
@@ -161,6 +164,11 @@ def _create(table: Table, columns: Mapping[str, str]) -> exp.Create:
     ]
     schema = exp.Schema(this=table.expression, expressions=definitions)
     return exp.Create(this=schema, kind="TABLE", exists=True)
+
+
+def _add(table: Table, name: str, kind: str) -> exp.Alter:
+    column = exp.ColumnDef(this=exp.to_identifier(name, quoted=True), kind=exp.DataType.build(kind, dialect="bigquery"))
+    return exp.Alter(this=table.expression, kind="TABLE", actions=[column])
 
 
 def _attach(path: Path) -> duckdb.DuckDBPyConnection:
