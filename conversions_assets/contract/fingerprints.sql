@@ -13,6 +13,18 @@ LEFT JOIN (
       TO_JSON_STRING(STRUCT(
         s.id AS id,
         s.client_id AS client_id,
+        s.created AS created,
+        s.value AS value,
+        s.currency AS currency,
+        s.is_qualified AS is_qualified,
+        s.params AS params,
+        s.user_id AS user_id,
+        s.refusal AS refusal
+      )) AS text
+    FROM (
+      -- A step of its own: inside of the STRUCT each engine function would be written out many times.
+      SELECT
+        s.* EXCEPT (created, value),
         UNIX_MICROS(s.created) AS created,
         -- In thousandths of the currency's minor unit: the noise of float sums is no change, half a minor unit always is (R15).
         CASE
@@ -23,15 +35,10 @@ LEFT JOIN (
             ELSE 1e5
           END AS INT64) AS STRING)
           ELSE CAST(s.value AS STRING)
-        END AS value,
-        s.currency AS currency,
-        s.is_qualified AS is_qualified,
-        s.params AS params,
-        s.user_id AS user_id,
-        s.refusal AS refusal
-      )) AS text
-    FROM staged AS s
-    WHERE s.day BETWEEN @first_day AND @last_day
+        END AS value
+      FROM staged AS s
+      WHERE s.day BETWEEN @first_day AND @last_day
+    ) AS s
   ) AS t
   GROUP BY t.day
 ) AS f ON f.day = d.day;
