@@ -8,7 +8,7 @@ export DAGSTER_HOME
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo dev test check lint types lint-sql validate schemas bench bench-contract mutations drift-audit lock clean
+.PHONY: help setup home demo dev test check lint types lint-sql validate schemas bench bench-contract mutations drift-audit react lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -65,6 +65,9 @@ mutations: .venv/.ready ## switch each rule of the contract off and show the tes
 
 drift-audit: home ## compare the frozen days of all conversions with the CRM (weekly job, here by hand)
 	$(BIN)/dg launch --job drift_audit
+
+react: home ## once what the sensors of the daemon do: new CRM loads, scan, reruns (for cron)
+	$(DEMO_CLOCK) $(BIN)/python -m conversions_assets react
 
 lock: .venv/.ready ## pin the newest dependencies that fit and are two weeks old into requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --exclude-newer $$(date -u -d '14 days ago' +%F) --extra dev --python-version 3.11 --no-header --output-file requirements.lock pyproject.toml requirements.in

@@ -1,11 +1,11 @@
-"""`python -m conversions_assets lint-sql | schemas | validate <name>`: the contract from the command line."""
+"""`python -m conversions_assets lint-sql | schemas | validate <name> | react`: the contract and reruns, by command."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from conversions_assets.contract.source import Finding
+from conversions_assets.contract.source import Finding, QueryError
 from conversions_assets.definitions import Deployment, read_deployment, warehouse_resource
 from conversions_assets.project import ConfigurationError, load_project, read_clock, read_warehouse_settings
 from conversions_assets.warehouse.base import WarehouseError
@@ -19,7 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         deployment = read_deployment(parsed.package)
         if parsed.command == "lint-sql":
             return lint_sql(deployment)
+        if parsed.command == "react":
+            return react(deployment, parsed.package)
         return schemas(deployment) if parsed.command == "schemas" else validate(deployment, parsed.name, parsed.days)
+    except QueryError as error:
+        print(error, file=sys.stderr)
+        return 1
     except (ConfigurationError, WarehouseError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -48,7 +53,6 @@ def schemas(deployment: Deployment) -> int:
 
 def validate(deployment: Deployment, name: str, days: int) -> int:
     """Print findings, types, a preview, rows per day and whether the conversion can be a predicted value's target."""
-    from conversions_assets.contract.source import QueryError
     from conversions_assets.contract.validate import Preview, preview
 
     for refused in deployment.refused:
@@ -74,6 +78,18 @@ def validate(deployment: Deployment, name: str, days: int) -> int:
     return _summary(findings, conversion.query.path.name) or int(not shown.holds)
 
 
+def react(deployment: Deployment, package: Path) -> int:
+    """Look once for new CRM loads, scan, rerun what changed; 1 if a run or a check failed."""
+    from conversions_assets.automation.react import react as react_once
+    from conversions_assets.definitions import build_definitions
+
+    definitions = build_definitions(package)
+    warehouse = warehouse_resource(read_warehouse_settings())
+    done = react_once(definitions, deployment.conversions, warehouse, deployment.catalog.declared)
+    print(done)
+    return int(bool(done.failed))
+
+
 def _summary(findings: Sequence[Finding], checked: str) -> int:
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
@@ -87,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("lint-sql", help="the static check of all queries")
     commands.add_parser("schemas", help="write the schema files of the raw datasets")
+    commands.add_parser("react", help="once what the sensors do: new CRM loads, scan, reruns (for cron)")
     one = commands.add_parser("validate", help="one conversion, against the warehouse; nothing is written")
     one.add_argument("name", help="the conversion's name: its folder")
     one.add_argument("--days", type=int, default=60, help="closed days before today to look at (%(default)s)")

@@ -13,13 +13,22 @@ import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 
 from conversions_assets.assets.warehouse import WarehouseResource
+from conversions_assets.automation.conditions import stale_windows_sensor
 from conversions_assets.automation.drift_audit import drift_audit_job, weekly_drift_audit
+from conversions_assets.automation.loads import changed_days_sensor, crm_loads_sensor
+from conversions_assets.automation.scan import scan_job
 from conversions_assets.components import CrmTables, CustomConversion
 from conversions_assets.contract.check.catalog import Catalog
 from conversions_assets.contract.check.static import check
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.source import Finding, QueryError, refuse
-from conversions_assets.project import ConfigurationError, WarehouseSettings, load_project, read_warehouse_settings
+from conversions_assets.project import (
+    ConfigurationError,
+    Project,
+    WarehouseSettings,
+    load_project,
+    read_warehouse_settings,
+)
 from conversions_assets.warehouse.schemas import read_schema_files, warehouse_schemas
 
 logger = logging.getLogger(__name__)
@@ -79,7 +88,7 @@ def build_definitions(package: Path) -> dg.Definitions:
     refuse(findings)
     for finding in findings:
         _warn_once(str(finding))
-    audit = drift_audit_job(deployment.conversions)
+    audit, scan = drift_audit_job(deployment.conversions), scan_job(deployment.conversions)
     return dg.Definitions.merge(
         tree.build_defs_at_path(tree.defs_module_path),
         dg.Definitions(
@@ -87,8 +96,9 @@ def build_definitions(package: Path) -> dg.Definitions:
                 "warehouse": warehouse_resource(settings),
                 "raw_tables": dg.ResourceDefinition.hardcoded_resource(deployment.catalog.declared),
             },
-            jobs=[audit],
+            jobs=[audit, scan],
             schedules=[weekly_drift_audit(audit, project.timezone)],
+            sensors=_sensors(deployment.conversions, scan, project) if deployment.conversions else [],
             executor=dg.in_process_executor,
         ),
     )
@@ -98,6 +108,14 @@ def build_definitions(package: Path) -> dg.Definitions:
 def _warn_once(text: str) -> None:
     # Dagster may load the definitions more than once in a process.
     logger.warning("%s", text)
+
+
+def _sensors(conversions: Sequence[Conversion], scan: dg.JobDefinition, project: Project) -> list[dg.SensorDefinition]:
+    return [
+        crm_loads_sensor(conversions, scan, project),
+        changed_days_sensor(conversions, project),
+        stale_windows_sensor(conversions, project.automation.check_seconds),
+    ]
 
 
 def warehouse_resource(settings: WarehouseSettings) -> WarehouseResource:

@@ -32,6 +32,15 @@ class Thresholds(BaseModel):
     future_tolerance_minutes: int = Field(15, ge=0)
 
 
+class Automation(BaseModel):
+    """When what starts by itself looks for something to do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    check_seconds: int = Field(30, ge=1)
+    daily_scan_hour: int = Field(6, ge=0, le=23)
+
+
 class Project(BaseModel):
     """The settings of project.yaml."""
 
@@ -40,6 +49,7 @@ class Project(BaseModel):
     timezone: str = "UTC"
     currency: str = "EUR"
     thresholds: Thresholds = Thresholds()
+    automation: Automation = Automation()
 
     @field_validator("timezone")
     @classmethod

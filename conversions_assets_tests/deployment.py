@@ -80,7 +80,7 @@ class Deployment:
             "CONVERSIONS_CACHE": str(self.root / "cache"),
             "CONVERSIONS_NOW": self.now,
             "DAGSTER_HOME": str(self.root / "home"),
-            "PYTHONPATH": str(self.root),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(self.root), os.environ.get("PYTHONPATH")))),
         }
 
     def write(self, files: Mapping[str, str]) -> None:
@@ -125,7 +125,7 @@ class Deployment:
             connection.execute("SET TimeZone = 'UTC'")
             return connection.execute(sql).fetchall()
 
-    def set_orders(self, *rows: tuple[str, str, float | None]) -> None:
+    def set_orders(self, *rows: tuple[str, str, float | None], load: str = "L1") -> None:
         """A new load of `shop.orders`: (id, ISO time in UTC, value)."""
         with duckdb.connect(str(self.duckdb_path)) as connection:
             connection.execute("SET TimeZone = 'UTC'")
@@ -136,7 +136,7 @@ class Deployment:
             )
             for id, created, value in rows:
                 connection.execute(
-                    "INSERT INTO shop.orders VALUES (?, '1.2', ?::TIMESTAMPTZ, ?, 'L1')", [id, created, value]
+                    "INSERT INTO shop.orders VALUES (?, '1.2', ?::TIMESTAMPTZ, ?, ?)", [id, created, value, load]
                 )
 
 

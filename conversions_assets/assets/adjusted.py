@@ -1,12 +1,13 @@
 """`adjusted/<name>`: per local day what is published; late changes inside the window, each with a ledger entry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from conversions_assets.adjustment.publish import Published, publish
+from conversions_assets.adjustment.scan import stale_days
 from conversions_assets.assets.conversions import conversions_key, per_day_metadata, run_metadata
 from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
@@ -47,20 +48,55 @@ def adjusted_asset(
             **_window_note(conversion),
         },
         freshness_policy=freshness,
+        check_specs=[_fresh_days_spec(conversion)],
         pool=POOL,
     )
     def _adjusted(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, raw_tables: dg.ResourceParam[RawTables]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         with warehouse.open() as session:
             run = start_run(context, session, conversion, raw_tables)
             done = publish(session, conversion, partition_days(context), run, context.log.info)
+            missing, stale = stale_days(session, conversion, done.window)
         per_day = per_day_metadata(_per_day(done), _metadata(conversion, run, done), newest=done.days.last)
         for day, metadata in per_day.items():
             context.add_asset_metadata(metadata, partition_key=str(day))
-        return dg.MaterializeResult()
+        yield dg.MaterializeResult(check_results=[fresh_days_result(missing, stale, f"this run, on {run.local_date}")])
 
     return _adjusted
+
+
+def _fresh_days_spec(conversion: Conversion) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        "fresh_days",
+        asset=adjusted_key(conversion.name),
+        description="R23: which days of the window are stale or missing. The freshness policy cannot tell: it looks at "
+        "the newest materialisation of any day, also of an old one. Each scan and each run evaluate it.",
+    )
+
+
+def fresh_days_result(missing: Sequence[date], stale: Sequence[date], seen_by: str) -> dg.AssetCheckResult:
+    """The check `fresh_days`: days that were never published, and days that are not what the CRM says."""
+    from conversions_assets.assets import presentation
+
+    found = [{"day": day, "found": "missing"} for day in missing] + [{"day": day, "found": "stale"} for day in stale]
+    parts = [
+        f"{len(days)} {what} ({days[0]} to {days[-1]})" if len(days) > 1 else f"1 {what} ({days[0]})"
+        for what, days in (("missing", missing), ("stale", stale))
+        if days
+    ]
+    return dg.AssetCheckResult(
+        check_name="fresh_days",
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"Days that are not what the CRM says: {', '.join(parts)}." if found else None,
+        metadata={
+            "missing": len(missing),
+            "stale": len(stale),
+            "days": presentation.table(sorted(found, key=lambda row: row["day"])),
+            "seen by": seen_by,
+        },
+    )
 
 
 def _window_note(conversion: Conversion) -> dict[str, str]:

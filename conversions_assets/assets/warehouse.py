@@ -28,14 +28,22 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     duckdb_path: str
     lock_timeout_seconds: float = 600
 
+    @property
+    def exists(self) -> bool:
+        """Whether anyone has made the file yet; opening makes it."""
+        from pathlib import Path
+
+        return Path(self.duckdb_path).exists()
+
     @contextmanager
-    def open(self) -> Iterator[Warehouse]:
-        """A session; temporary tables live as long as it does."""
+    def open(self, lock_timeout_seconds: float | None = None) -> Iterator[Warehouse]:
+        """A session; temporary tables live as long as it does. It waits as long as the setting says, or as given."""
         from pathlib import Path
 
         from conversions_assets.warehouse.duckdb import DuckDBWarehouse
 
-        with DuckDBWarehouse(Path(self.duckdb_path), timedelta(seconds=self.lock_timeout_seconds)) as warehouse:
+        patience = self.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds
+        with DuckDBWarehouse(Path(self.duckdb_path), timedelta(seconds=patience)) as warehouse:
             yield warehouse
 
 

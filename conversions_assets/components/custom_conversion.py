@@ -9,6 +9,8 @@ from pydantic import PrivateAttr, field_validator
 
 from conversions_assets.assets.adjusted import adjusted_asset
 from conversions_assets.assets.conversions import conversion_asset
+from conversions_assets.automation.conditions import rerun_when_stale
+from conversions_assets.automation.scan import changed_days_asset
 from conversions_assets.components.freshness import Freshness
 from conversions_assets.components.located import LocatedComponent, yaml_error
 from conversions_assets.components.scaffolders import CustomConversionScaffolder
@@ -69,12 +71,13 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
             start_date=conversion.start_date.isoformat(), end_date=_end_date(conversion), timezone=project.timezone
         )
         policy = self.freshness.policy(project.timezone) if self.freshness else None
-        return dg.Definitions(
-            assets=[
-                conversion_asset(conversion, partitions, self.description, self.owners, self.group or "conversions"),
-                adjusted_asset(conversion, partitions, policy, self.owners, self.group or "adjusted"),
-            ]
-        )
+        assets = [
+            conversion_asset(conversion, partitions, self.description, self.owners, self.group or "conversions"),
+            adjusted_asset(conversion, partitions, policy, self.owners, self.group or "adjusted"),
+        ]
+        if policy is not None:
+            assets = rerun_when_stale(assets, conversion)
+        return dg.Definitions(assets=[changed_days_asset(conversion, partitions), *assets])
 
     @property
     def conversion(self) -> Conversion:
