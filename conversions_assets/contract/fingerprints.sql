@@ -1,44 +1,39 @@
--- R23: SHA256 per day over its normalised rows ordered by id, refused ones with their reason. Without run_id and crm_load_id.
+-- R23: SHA256 per day over the hashes of its normalised rows, refused ones with their reason. Without run_id and crm_load_id.
 -- Reads `staged`. Leaves `fingerprints`, also for days without a row.
 
 CREATE OR REPLACE TEMP TABLE fingerprints AS
 SELECT d.day, COALESCE(f.fingerprint, TO_HEX(SHA256(''))) AS fingerprint, COALESCE(f.row_count, 0) AS row_count
 FROM (SELECT day FROM UNNEST(GENERATE_DATE_ARRAY(@first_day, @last_day)) AS day) AS d
 LEFT JOIN (
-  SELECT t.day, TO_HEX(SHA256(STRING_AGG(t.text, '\n' ORDER BY t.id, t.text))) AS fingerprint, COUNT(*) AS row_count
+  SELECT
+    h.day,
+    -- Of hashes, so that no row is kept: neither a lost, an added nor a changed row leaves all three as they were.
+    TO_HEX(SHA256(CONCAT(
+      CAST(COUNT(*) AS STRING), ' ', CAST(BIT_XOR(h.hash) AS STRING), ' ', CAST(SUM(DIV(h.hash, 4294967296)) AS STRING)
+    ))) AS fingerprint,
+    COUNT(*) AS row_count
   FROM (
     SELECT
-      s.day,
-      s.id,
-      TO_JSON_STRING(STRUCT(
-        s.id AS id,
-        s.client_id AS client_id,
-        s.created AS created,
-        s.value AS value,
-        s.currency AS currency,
-        s.is_qualified AS is_qualified,
-        s.params AS params,
-        s.user_id AS user_id,
-        s.refusal AS refusal
-      )) AS text
+      a.day,
+      row_hash(
+        a.id, a.client_id, UNIX_MICROS(a.created), a.amount, IF(a.amount IS NULL, a.value, NULL), a.currency, a.is_qualified,
+        a.params, a.user_id, a.refusal
+      ) AS hash
     FROM (
-      -- A step of its own: inside of the STRUCT each engine function would be written out many times.
       SELECT
-        s.* EXCEPT (created, value),
-        UNIX_MICROS(s.created) AS created,
+        s.*,
         -- In thousandths of the currency's minor unit: the noise of float sums is no change, half a minor unit always is (R15).
         CASE
-          WHEN ABS(s.value) < 1e11 THEN CAST(CAST(s.value * CASE
+          WHEN ABS(s.value) < 1e11 THEN CAST(s.value * CASE
             WHEN s.currency IN UNNEST(@no_decimals) THEN 1e3
             WHEN s.currency IN UNNEST(@three_decimals) THEN 1e6
             WHEN s.currency IN UNNEST(@four_decimals) THEN 1e7
             ELSE 1e5
-          END AS INT64) AS STRING)
-          ELSE CAST(s.value AS STRING)
-        END AS value
+          END AS INT64)
+        END AS amount
       FROM staged AS s
       WHERE s.day BETWEEN @first_day AND @last_day
-    ) AS s
-  ) AS t
-  GROUP BY t.day
+    ) AS a
+  ) AS h
+  GROUP BY h.day
 ) AS f ON f.day = d.day;

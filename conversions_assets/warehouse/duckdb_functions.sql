@@ -31,3 +31,6 @@ CREATE OR REPLACE TEMP MACRO sorted_params(params) AS
   END;
 -- Whether params has a key.
 CREATE OR REPLACE TEMP MACRO has_key(params, name) AS list_contains(list_transform(params, lambda p: p.key), name);
+-- R23: 63 bits of a row, for fingerprints. NULL is a value of its own.
+CREATE OR REPLACE TEMP MACRO row_hash(id, client_id, created, amount, other_value, currency, is_qualified, params, user_id, refusal) AS
+  (hash(id, client_id, created, amount, other_value, currency, is_qualified, params, user_id, refusal) >> 1)::BIGINT;

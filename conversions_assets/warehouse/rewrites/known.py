@@ -14,6 +14,7 @@ OWN = frozenset(
         "CLEAN_PARAMS",
         "SORTED_PARAMS",
         "HAS_KEY",
+        "ROW_HASH",
         "ROW_AS_JSON",
         "COLUMNS_OF",
         "DateStrToDate",
