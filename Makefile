@@ -8,7 +8,7 @@ export DAGSTER_HOME
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo dev test check lint types lint-sql validate schemas bench bench-contract mutations drift-audit react lock clean
+.PHONY: help setup home demo dev test check lint types lint-sql validate explain schemas bench bench-contract mutations drift-audit react lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -50,6 +50,9 @@ lint-sql: .venv/.ready ## the static check of all queries, without a warehouse: 
 
 validate: .venv/.ready ## one conversion against the warehouse: make validate name=lead
 	$(DEMO_CLOCK) $(BIN)/python -m conversions_assets validate $(name)
+
+explain: .venv/.ready ## the story of one id: make explain name=order_confirmed id=1001
+	@$(DEMO_CLOCK) $(BIN)/python -m conversions_assets explain '$(name)' '$(id)'
 
 schemas: .venv/.ready ## write the schema files of the raw datasets from the warehouse
 	$(BIN)/python -m conversions_assets schemas

@@ -1,10 +1,11 @@
-"""`python -m conversions_assets lint-sql | schemas | validate <name> | react`: the contract and reruns, by command."""
+"""`python -m conversions_assets lint-sql | schemas | validate <name> | explain <name> <id> | react`: by command."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.source import Finding, QueryError
 from conversions_assets.definitions import Deployment, read_deployment, warehouse_resource
 from conversions_assets.project import ConfigurationError, load_project, read_clock, read_warehouse_settings
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return lint_sql(deployment)
         if parsed.command == "react":
             return react(deployment, parsed.package)
+        if parsed.command == "explain":
+            return explain(deployment, parsed.name, parsed.id)
         return schemas(deployment) if parsed.command == "schemas" else validate(deployment, parsed.name, parsed.days)
     except QueryError as error:
         print(error, file=sys.stderr)
@@ -59,10 +62,7 @@ def validate(deployment: Deployment, name: str, days: int) -> int:
         if refused.findings[0].path.parent.name == name:
             print(refused)
             return 1
-    conversion = next((c for c in deployment.conversions if c.name == name), None)
-    if conversion is None:
-        names = ", ".join(sorted(c.name for c in deployment.conversions))
-        raise ConfigurationError(f"there is no conversion '{name}'; there are {names or 'none'}")
+    conversion = _named(deployment, name)
     findings = [f for f in deployment.findings() if f.path == conversion.query.path]
     for finding in findings:
         print(f"{finding}\n")
@@ -90,6 +90,25 @@ def react(deployment: Deployment, package: Path) -> int:
     return int(bool(done.failed))
 
 
+def explain(deployment: Deployment, name: str, id: str) -> int:
+    """Print the story of one id: each published version, why it changed, and whether it may change now."""
+    from conversions_assets.adjustment.explain import explain as story
+
+    conversion = _named(deployment, name)
+    with warehouse_resource(read_warehouse_settings()).open() as warehouse:
+        told = story(warehouse, conversion, id, read_clock())
+    print(told or f"{name}: nothing is known of the id {id}; ids are case-sensitive")
+    return int(told is None)
+
+
+def _named(deployment: Deployment, name: str) -> Conversion:
+    conversion = next((c for c in deployment.conversions if c.name == name), None)
+    if conversion is None:
+        names = ", ".join(sorted(c.name for c in deployment.conversions))
+        raise ConfigurationError(f"there is no conversion '{name}'; there are {names or 'none'}")
+    return conversion
+
+
 def _summary(findings: Sequence[Finding], checked: str) -> int:
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
@@ -107,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("validate", help="one conversion, against the warehouse; nothing is written")
     one.add_argument("name", help="the conversion's name: its folder")
     one.add_argument("--days", type=int, default=60, help="closed days before today to look at (%(default)s)")
+    story = commands.add_parser("explain", help="the story of one id: each version, its reason, and why it is frozen")
+    story.add_argument("name", help="the conversion's name: its folder")
+    story.add_argument("id", help="the conversion's id")
     return parser
 
 

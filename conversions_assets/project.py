@@ -20,7 +20,10 @@ class ConfigurationError(Exception):
 
 
 class Thresholds(BaseModel):
-    """Where a check of the contract turns from a note into an error. Shares are between 0 and 1."""
+    """Where a check turns from a note into an error, and from where on the guard stops a run (R19: the last three).
+
+    Shares are between 0 and 1.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,6 +33,9 @@ class Thresholds(BaseModel):
     not_attributed_days: int = Field(28, ge=1)
     empty_column_rows: int = Field(50, ge=1)
     future_tolerance_minutes: int = Field(15, ge=0)
+    raw_rows_fall: float = Field(0.20, ge=0, le=1)
+    vanished_share: float = Field(0.20, ge=0, le=1)
+    vanished_rows: int = Field(20, ge=0)
 
 
 class Automation(BaseModel):

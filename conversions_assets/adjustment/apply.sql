@@ -14,7 +14,7 @@ SELECT
   v.value_delta,
   @crm_load_id,
   @run_id,
-  CAST(NULL AS STRING),
+  v.note,
   v.changed_at
 FROM versions AS v
 LEFT JOIN published AS p ON p.id = v.id;

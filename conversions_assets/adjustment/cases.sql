@@ -40,9 +40,13 @@ WITH joined AS (
     c.published AS is_published,
     s.id IS NOT NULL AS is_seen,
     r.id IS NOT NULL AS is_returned,
-    -- R21: a day never published is as open as a day of the window
-    c.home BETWEEN @first_window_day AND @last_window_day OR hd.day IS NULL AS home_open,
-    s.day BETWEEN @first_window_day AND @last_window_day OR sd.day IS NULL AS seen_open,
+    -- R21: a day never published is as open as a day of the window, and so is a day that the run thaws
+    c.home BETWEEN @first_window_day AND @last_window_day OR hd.day IS NULL AS home_unfrozen,
+    s.day BETWEEN @first_window_day AND @last_window_day OR sd.day IS NULL AS seen_unfrozen,
+    c.home BETWEEN @first_window_day AND @last_window_day OR hd.day IS NULL
+      OR (@thaws AND c.home BETWEEN @first_day AND @last_day) AS home_open,
+    s.day BETWEEN @first_window_day AND @last_window_day OR sd.day IS NULL
+      OR (@thaws AND s.day BETWEEN @first_day AND @last_day) AS seen_open,
     c.home BETWEEN @first_day AND @last_day AS home_covered,
     s.day BETWEEN @first_day AND @last_day AS seen_covered,
     -- R31: the day is computed with another SQL than the one that was published
@@ -67,6 +71,8 @@ WITH joined AS (
 )
 SELECT
   *,
+  -- what the run changes of it, it changes on a frozen day
+  @thaws AND (NOT COALESCE(home_unfrozen, TRUE) OR NOT COALESCE(seen_unfrozen, TRUE)) AS thawed,
   CASE
     WHEN NOT is_published THEN IF(is_seen AND seen_covered AND seen_open, 'PUBLISH', NULL)
     WHEN NOT is_seen THEN IF(NOT is_returned AND home_covered AND home_open, 'VANISH', NULL)

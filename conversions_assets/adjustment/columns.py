@@ -52,5 +52,13 @@ DRIFT: dict[str, str] = {
 }
 """`adjusted.<name>_drift`: how the frozen days differ from what the CRM says now."""
 
+RAW_ROWS: dict[str, str] = {
+    "raw_table": "STRING",
+    "row_count": "INT64",
+    "run_id": "STRING",
+    "counted_at": "TIMESTAMP",
+}
+"""`adjusted._<name>_raw_rows`: rows of the raw tables as the last run that wrote has found them (R19)."""
+
 PUBLISHED_DAYS: dict[str, str] = COVERED_DAYS | {"first_window_day": "DATE"}
 """`adjusted._<name>_days`: the days that were published once (R21), their SQL and how far a run had frozen."""

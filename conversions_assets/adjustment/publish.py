@@ -1,14 +1,16 @@
 """One run of `adjusted/<name>`: what the rules allow to change is changed, with a ledger entry for each (R12-R22)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
 
-from conversions_assets.adjustment.columns import DRIFT, LEDGER, PUBLISHED, PUBLISHED_DAYS
+from conversions_assets.adjustment.columns import DRIFT, LEDGER, PUBLISHED, PUBLISHED_DAYS, RAW_ROWS
+from conversions_assets.adjustment.guard import IncompleteLoadError, judge, keep_baseline
+from conversions_assets.adjustment.rates import rates_source
+from conversions_assets.adjustment.report import Published, Reader
 from conversions_assets.adjustment.window import ONE_DAY, Window
 from conversions_assets.contract.columns import minor_units
 from conversions_assets.contract.conversion import Conversion, Days
@@ -16,6 +18,7 @@ from conversions_assets.contract.materialise import create_tables as create_conv
 from conversions_assets.contract.materialise import refuse_other_zone
 from conversions_assets.contract.stage import Run, Wanted, stage
 from conversions_assets.warehouse.base import Statement, Table, Warehouse
+from conversions_assets.warehouse.raw import RawTables
 from conversions_assets.warehouse.script import bind
 
 HERE = Path(__file__).parent
@@ -28,36 +31,18 @@ class NotComputedError(Exception):
     """Days are to be published whose conversions were never computed."""
 
 
-@dataclass(frozen=True)
-class Published:
-    """What a run of `adjusted/<name>` did.
-
-    Attributes:
-        window: which days it was allowed to change.
-        changes: per day, reason and currency: `ids`, `adjustments`, `restated` (those still active),
-            `value_delta` (units of the currency).
-        totals: per day and currency of the run's days: `active`, `retracted`, `not_attributed`, `value`.
-        drift: per kind and currency over the whole drift report: `row_count`, `ids`, `value_delta`.
-    """
-
-    days: Days
-    window: Window
-    changes: Sequence[Mapping[str, Any]]
-    totals: Sequence[Mapping[str, Any]]
-    drift: Sequence[Mapping[str, Any]]
-
-    @property
-    def frozen_days(self) -> int:
-        """How many of the run's days lie before the window."""
-        return sum(day < self.window.first for day in self.days.all())
-
-
 def publish(
-    warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, progress: Progress = lambda _: None
+    warehouse: Warehouse,
+    conversion: Conversion,
+    days: Days,
+    run: Run,
+    progress: Progress = lambda _: None,
+    raw_tables: RawTables | None = None,
 ) -> Published:
     """Compare the newest conversions of the days with what is published and write what the rules allow.
 
     Raises:
+        IncompleteLoadError: rows would be retracted on the word of a load that looks incomplete (R19).
         NotComputedError: `conversions/<name>` never covered one of the days.
         QueryError: the user's query fails over the window.
         ConfigurationError: the project's time zone changed after the first publication.
@@ -68,22 +53,52 @@ def publish(
     window = read_window(warehouse, conversion, run)
     params = _params(conversion, days, window, run)
     tables = _tables(conversion)
-    warehouse.execute(bind(HERE / "sightings.sql", tables, params))
-    differing, missing = _count_candidates(warehouse)
-    progress(f"{differing:,} ids of {days} differ from what is published; window from {window.first} to {window.last}")
-    beside = window.seen_beside(days, conversion.start_date, something_missing=missing > 0)
-    wanted = Wanted(beside, open_ended=True, far=missing > 0, ids=CANDIDATES, nothing=differing == 0)
-    stage(warehouse, conversion, wanted, run)
+    beside = _look(warehouse, conversion, days, run, window, progress)
     params |= {"first_seen_day": beside.first, "open_day": beside.last, "seen_at": _seen_at(warehouse, conversion, run)}
-    for script in ("cases.sql", "versions.sql", "drift.sql"):
+    warehouse.execute(bind(HERE / "cases.sql", tables, params))
+    verdict = judge(warehouse, conversion, tables, params, run, raw_tables or {})
+    if verdict.stops:
+        raise IncompleteLoadError(verdict)
+    params |= {"release_note": verdict.note}
+    tables["rates"] = rates_source(warehouse)
+    for script in ("rates.sql", "versions.sql", "drift.sql"):
         warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
-    changes = warehouse.query(_statement("changes.sql", tables, params))
+    reader = Reader(warehouse, tables, params)
+    changes, entries = reader.rows("changes.sql"), reader.rows("entries.sql")
     with warehouse.transaction():
         for script in ("apply.sql", "drift_report.sql", "published_days.sql"):
             warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
+        warehouse.execute(keep_baseline(conversion, verdict, run))
     progress(f"published {sum(row['ids'] for row in changes):,} versions in one transaction")
-    totals = warehouse.query(_statement("totals.sql", tables, params))
-    return Published(days, window, changes, totals, read_drift(warehouse, conversion))
+    return Published(
+        days,
+        window,
+        changes,
+        reader.rows("totals.sql"),
+        reader.drift(),
+        entries,
+        reader.rows("window_sums.sql"),
+        reader.replay(),
+        verdict,
+    )
+
+
+def _look(
+    warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, window: Window, progress: Progress
+) -> Days:
+    """Leave the run's own rows, the ids that differ, and what the query says of them now in the session.
+
+    Returns the days beside the run's own on which a sighting counts (R17, R18).
+    """
+    warehouse.execute(bind(HERE / "sightings.sql", _tables(conversion), _params(conversion, days, window, run)))
+    differing, missing = _count_candidates(warehouse)
+    progress(f"{differing:,} ids of {days} differ from what is published; window from {window.first} to {window.last}")
+    beside = window.seen_beside(days, conversion.start_date, something_missing=missing > 0)
+    # R21: what a thawing run misses could lie on a frozen day that it does not cover; that is not vanished.
+    asked = Days(min(beside.first, conversion.start_date), beside.last) if run.thaw and missing else beside
+    wanted = Wanted(asked, open_ended=True, far=missing > 0, ids=CANDIDATES, nothing=differing == 0)
+    stage(warehouse, conversion, wanted, run)
+    return beside
 
 
 def audit_drift(
@@ -111,8 +126,8 @@ def audit_drift(
         warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
     with warehouse.transaction():
         warehouse.execute(bind(HERE / "drift_report.sql", tables, params))
-    totals = warehouse.query(_statement("totals.sql", tables, params))
-    return Published(days, window, [], totals, read_drift(warehouse, conversion))
+    reader = Reader(warehouse, tables, params)
+    return Published(days, window, [], reader.rows("totals.sql"), reader.drift())
 
 
 def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
@@ -122,6 +137,7 @@ def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
     warehouse.create_table(conversion.ledger, LEDGER)
     warehouse.create_table(conversion.drift, DRIFT)
     warehouse.create_table(conversion.published_days, PUBLISHED_DAYS)
+    warehouse.create_table(conversion.raw_rows, RAW_ROWS)
 
 
 def read_window(warehouse: Warehouse, conversion: Conversion, run: Run) -> Window:
@@ -131,21 +147,11 @@ def read_window(warehouse: Warehouse, conversion: Conversion, run: Run) -> Windo
     return Window(run.local_date, conversion.window_days, frozen_before=rows[0]["day"])
 
 
-def read_drift(warehouse: Warehouse, conversion: Conversion) -> list[dict[str, Any]]:
-    """The drift report in sums: per kind and currency `row_count`, `ids`, `value_delta`."""
-    return warehouse.query(_statement("drift_sums.sql", _tables(conversion), {}))
-
-
 _STAGED = (
     exp.select("id", "client_id", "created", "value", "currency", "is_qualified", "params", "user_id", "day")
     .from_("staged")
     .where("refusal IS NULL")
 )
-
-
-def _statement(name: str, tables: Mapping[str, Table | exp.Query], params: Mapping[str, Any]) -> Statement:
-    [statement] = bind(HERE / name, tables, params)
-    return statement
 
 
 def _tables(conversion: Conversion) -> dict[str, Table | exp.Query]:
@@ -175,6 +181,9 @@ def _params(conversion: Conversion, days: Days, window: Window, run: Run) -> dic
         "crm_load_id": run.crm_load_id,
         "run_id": run.id,
         "now": run.now,
+        "time_zone": conversion.project.timezone,
+        "thaws": run.thaw is not None,
+        "thaw_note": run.thaw,
     }
 
 

@@ -3,7 +3,7 @@
 
 DELETE FROM published_days
 WHERE published_days.day BETWEEN @first_day AND @last_day
-  AND published_days.day >= @first_window_day
+  AND (published_days.day >= @first_window_day OR @thaws)
   AND published_days.query_version <> (SELECT c.query_version FROM covered AS c WHERE c.day = published_days.day);
 
 INSERT INTO published_days (day, query_version, time_zone, run_id, covered_at, fingerprint, first_window_day)

@@ -1,5 +1,5 @@
 -- R15, R16, R20, R22, R24, R31: the new version of each id that changes. Reads `published`, `ledger` and from the session
--- `cases` and `seen`. Leaves `versions`: the published row as it will be, its ledger entry and its place in it.
+-- `cases`, `seen` and `day_rates`. Leaves `versions`: the published row as it will be, its ledger entry and its place in it.
 
 CREATE OR REPLACE TEMP TABLE versions AS
 WITH compared AS (
@@ -7,6 +7,7 @@ WITH compared AS (
     k.id,
     k.action,
     k.query_changed,
+    k.thawed,
     p.status = 'RETRACTED' AS was_retracted,
     k.action = 'VANISH' AS vanishes,
     IF(k.action = 'VANISH', p.currency, s.currency) AS currency,
@@ -28,6 +29,7 @@ reasoned AS (
     action <> 'PUBLISH'
       AND (vanishes OR was_retracted OR value_changes OR currency_changes OR qualification_changes) AS is_adjustment,
     CASE
+      WHEN thawed THEN 'THAWED'
       WHEN action = 'PUBLISH' THEN 'PUBLISHED'
       WHEN query_changed THEN 'QUERY_CHANGED'
       WHEN vanishes THEN 'VANISHED'
@@ -105,18 +107,26 @@ SELECT
   END AS adjusted_at,
   COALESCE(p.adjustment_count, 0) + IF(v.is_adjustment, 1, 0) AS adjustment_count,
   COALESCE(p.first_published_at, v.changed_at) AS first_published_at,
-  -- R24: the project's own currency; other currencies need a table of rates and stay NULL without one, never 1:1
-  IF(v.currency = @project_currency, v.value, NULL) AS value_project,
-  IF(v.currency = @project_currency, 1.0, NULL) AS fx_rate,
-  IF(v.currency = @project_currency, IF(v.action IN ('VANISH', 'FOLLOW'), p.day, s.day), NULL) AS fx_date,
+  -- R24: the project's own currency is worth 1; without a rate the others stay NULL, never 1:1
+  v.value * IF(v.currency = @project_currency, 1.0, x.fx_rate) AS value_project,
+  IF(v.currency = @project_currency, 1.0, x.fx_rate) AS fx_rate,
+  IF(v.currency = @project_currency, IF(v.action IN ('VANISH', 'FOLLOW'), p.day, s.day), x.fx_date) AS fx_date,
   @crm_load_id AS crm_load_id,
   @run_id AS run_id,
   v.version,
   v.reason,
   v.changed_at,
   v.is_adjustment,
+  -- R19, R21: the reason that a person gave
+  CASE
+    WHEN v.thawed AND v.vanishes AND @release_note IS NOT NULL THEN CONCAT(@thaw_note, '; released: ', @release_note)
+    WHEN v.thawed THEN @thaw_note
+    WHEN v.vanishes THEN @release_note
+  END AS note,
   p.day AS day_before,
   COALESCE(v.value, 0.0) - COALESCE(p.value, 0.0) AS value_delta
 FROM valued AS v
 LEFT JOIN published AS p ON p.id = v.id
-LEFT JOIN seen AS s ON s.id = v.id;
+LEFT JOIN seen AS s ON s.id = v.id
+LEFT JOIN day_rates AS x
+  ON x.currency = v.currency AND x.day = IF(v.action IN ('VANISH', 'FOLLOW'), p.day, s.day);

@@ -1,18 +1,48 @@
 """`adjusted/<name>`: per local day what is published; late changes inside the window, each with a ledger entry."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import dagster as dg
+from pydantic import Field, field_validator
 
-from conversions_assets.adjustment.publish import Published, publish
+from conversions_assets.adjustment.guard import IncompleteLoadError
+from conversions_assets.adjustment.publish import publish
+from conversions_assets.adjustment.report import Published
 from conversions_assets.adjustment.scan import stale_days
-from conversions_assets.assets.conversions import conversions_key, per_day_metadata, run_metadata
+from conversions_assets.assets.conversions import conversions_key, per_day_metadata
 from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.stage import Run
 from conversions_assets.warehouse.raw import RawTables
+
+CHECKS = (
+    ("completeness", True, "R19: nothing is retracted on the word of a load that looks incomplete."),
+    ("ledger", True, "R16: replaying the ledger gives what is published, on the days that the run has touched."),
+    ("exchange_rates", False, "R24: every value has a rate into the project's currency; without one it is NULL."),
+)
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
+
+
+class AdjustedConfig(dg.Config):
+    """What only a person may allow, each with a reason, which the ledger keeps.
+
+    Attributes:
+        release: retract what the guard held back (R19).
+        thaw: change the frozen days that the run covers (R21).
+    """
+
+    release: str | None = Field(None, description="R19: why the retractions that the guard held back are right")
+    thaw: str | None = Field(None, description="R21: why frozen days that the run covers may change")
+
+    @field_validator("release", "thaw")
+    @classmethod
+    def _reason(cls, reason: str | None) -> str | None:
+        if reason is not None and not reason.strip():
+            raise ValueError("write the reason, which the ledger will name")
+        return reason and reason.strip()
 
 
 def adjusted_key(name: str) -> dg.AssetKey:
@@ -48,20 +78,30 @@ def adjusted_asset(
             **_window_note(conversion),
         },
         freshness_policy=freshness,
-        check_specs=[_fresh_days_spec(conversion)],
+        check_specs=[
+            dg.AssetCheckSpec(name, asset=adjusted_key(conversion.name), description=description, blocking=blocking)
+            for name, blocking, description in CHECKS
+        ]
+        + [_fresh_days_spec(conversion)],
+        output_required=False,
         pool=POOL,
     )
     def _adjusted(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, raw_tables: dg.ResourceParam[RawTables]
-    ) -> Iterator[dg.MaterializeResult[Any]]:
-        with warehouse.open() as session:
-            run = start_run(context, session, conversion, raw_tables)
-            done = publish(session, conversion, partition_days(context), run, context.log.info)
-            missing, stale = stale_days(session, conversion, done.window)
-        per_day = per_day_metadata(_per_day(done), _metadata(conversion, run, done), newest=done.days.last)
-        for day, metadata in per_day.items():
-            context.add_asset_metadata(metadata, partition_key=str(day))
-        yield dg.MaterializeResult(check_results=[fresh_days_result(missing, stale, f"this run, on {run.local_date}")])
+        context: dg.AssetExecutionContext,
+        config: AdjustedConfig,
+        warehouse: WarehouseResource,
+        raw_tables: dg.ResourceParam[RawTables],
+    ) -> Iterator[Result]:
+        try:
+            with warehouse.open() as session:
+                run = start_run(context, session, conversion, raw_tables)
+                run = replace(run, release=config.release, thaw=config.thaw)
+                done = publish(session, conversion, partition_days(context), run, context.log.info, raw_tables)
+                missing, stale = stale_days(session, conversion, done.window)
+        except IncompleteLoadError as error:
+            yield from _stop(context, conversion, error)
+        fresh = fresh_days_result(missing, stale, f"this run, on {run.local_date}")
+        yield from _report(context, conversion, run, done, fresh)
 
     return _adjusted
 
@@ -99,70 +139,32 @@ def fresh_days_result(missing: Sequence[date], stale: Sequence[date], seen_by: s
     )
 
 
+def _report(
+    context: dg.AssetExecutionContext, conversion: Conversion, run: Run, done: Published, fresh: dg.AssetCheckResult
+) -> Iterator[Result]:
+    from conversions_assets.assets import adjusted_report as report
+
+    per_day = per_day_metadata(
+        report.day_figures(done), report.run_figures(conversion, run, done), newest=done.days.last
+    )
+    for day, metadata in per_day.items():
+        context.add_asset_metadata(metadata, partition_key=str(day))
+    yield dg.MaterializeResult(asset_key=adjusted_key(conversion.name), check_results=[*report.checks(done), fresh])
+
+
+def _stop(
+    context: dg.AssetExecutionContext, conversion: Conversion, error: IncompleteLoadError
+) -> Iterator[dg.AssetCheckResult]:
+    """R19: nothing was written; the check and the failure say what a person can do."""
+    from conversions_assets.assets import adjusted_report as report
+
+    yield report.completeness(error.verdict)
+    days = partition_days(context)
+    hint = report.release_hint(conversion.name, f"{days.first}...{days.last}")
+    raise dg.Failure(f"{error}: {hint}", allow_retries=False)
+
+
 def _window_note(conversion: Conversion) -> dict[str, str]:
     if conversion.window_days <= 54:
         return {}
     return {"note": "Google Ads takes adjustments for 54 days only; later ones reach reports, not bidding."}
-
-
-def _metadata(conversion: Conversion, run: Run, done: Published) -> dict[str, Any]:
-    from conversions_assets.assets import presentation
-
-    by_reason: dict[str, int] = {}
-    for row in done.changes:
-        by_reason[row["reason"]] = by_reason.get(row["reason"], 0) + row["ids"]
-    adjusted = [row for row in done.changes if row["reason"] != "PUBLISHED"]
-    active, retracted = (sum(row[name] for row in done.totals) for name in ("active", "retracted"))
-    not_attributed = sum(row["not_attributed"] for row in done.totals)
-    return {
-        "days": len(done.days),
-        "window": f"{done.window.first} to {done.window.last}",
-        "frozen days in this run": done.frozen_days,
-        "dagster/row_count": active + retracted,
-        "retracted": retracted,
-        "value": presentation.per_currency(done.totals),
-        "(not attributed)": f"{not_attributed / max(active, 1):.1%}",
-        "versions by reason": ", ".join(f"{reason} {ids}" for reason, ids in sorted(by_reason.items())) or "none",
-        "value moved": presentation.per_currency(adjusted, "value_delta"),
-        "changes per day": presentation.table(done.changes),
-        "drift report": presentation.table(done.drift),
-        "plot": _plot(conversion, done),
-        "SQL": presentation.sql(conversion.query.text),
-        "checks": presentation.checks_link(conversions_key(conversion.name).path),
-        **run_metadata(run),
-    }
-
-
-def _plot(conversion: Conversion, done: Published) -> dg.MarkdownMetadataValue:
-    from conversions_assets.assets import presentation
-
-    counts = {day: {"active": 0, "retracted": 0, "restated": 0} for day in done.days.all()}
-    for row in done.totals:
-        counts[row["day"]]["active"] += row["active"]
-        counts[row["day"]]["retracted"] += row["retracted"]
-    for row in done.changes:
-        if row["day"] in counts and row["restated"]:
-            counts[row["day"]]["restated"] += row["restated"]
-            counts[row["day"]]["active"] -= row["restated"]
-    return presentation.bars(
-        f"{conversion.name}: published per day",
-        [str(day) for day in counts],
-        {
-            "active, as before": [row["active"] for row in counts.values()],
-            "restated in this run": [row["restated"] for row in counts.values()],
-            "retracted": [row["retracted"] for row in counts.values()],
-        },
-    )
-
-
-def _per_day(done: Published) -> dict[date, dict[str, Any]]:
-    per_day: dict[date, dict[str, Any]] = {
-        day: {"dagster/partition_row_count": 0, "retracted (day)": 0, "versions (day)": 0} for day in done.days.all()
-    }
-    for row in done.totals:
-        per_day[row["day"]]["dagster/partition_row_count"] += row["active"] + row["retracted"]
-        per_day[row["day"]]["retracted (day)"] += row["retracted"]
-    for row in done.changes:
-        if row["day"] in per_day:
-            per_day[row["day"]]["versions (day)"] += row["ids"]
-    return per_day

@@ -30,6 +30,11 @@ def lines(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float
     return _plot("Line", title, labels, series, range=(0, 100), dots_size=3)
 
 
+def curves(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> dg.MarkdownMetadataValue:
+    """Amounts per label as lines."""
+    return _plot("Line", title, labels, series, dots_size=3)
+
+
 def _plot(
     kind: str, title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], **options: Any
 ) -> dg.MarkdownMetadataValue:

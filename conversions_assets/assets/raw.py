@@ -22,6 +22,7 @@ def raw_asset(
         "updated at": raw.updated_at,
         "delete flag": raw.deleted,
         "partition column": raw.partition_column,
+        "complete load": raw.complete,
         "load id": raw.load_id or (f"max({raw.updated_at}) and the row count" if raw.updated_at else None),
     }
     return dg.AssetSpec(

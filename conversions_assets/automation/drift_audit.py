@@ -60,6 +60,7 @@ def _audit_one(
     context: dg.OpExecutionContext, conversion: Conversion, warehouse: WarehouseResource, raw_tables: RawTables
 ) -> None:
     from conversions_assets.assets import presentation
+    from conversions_assets.assets.adjusted_report import drift_figures
     from conversions_assets.assets.conversions import run_metadata
 
     with warehouse.open() as session:
@@ -71,9 +72,8 @@ def _audit_one(
     ids = sum(row["ids"] for row in audited.drift)
     metadata: dict[str, Any] = {
         "frozen days": str(audited.days),
-        "frozen differences": sum(row["row_count"] for row in audited.drift),
         "value": presentation.per_currency(audited.drift, "value_delta"),
-        "drift report": presentation.table(audited.drift),
+        **drift_figures(audited),
         **run_metadata(run),
     }
     context.log_event(

@@ -2,5 +2,6 @@
 
 from conversions_assets.components.crm_tables import CrmTables
 from conversions_assets.components.custom_conversion import CustomConversion
+from conversions_assets.components.exchange_rates import ExchangeRates
 
-__all__ = ["CrmTables", "CustomConversion"]
+__all__ = ["CrmTables", "CustomConversion", "ExchangeRates"]

@@ -3,7 +3,7 @@
 import re
 
 import dagster as dg
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from conversions_assets.assets.raw import raw_asset
 from conversions_assets.components.freshness import Freshness
@@ -34,6 +34,8 @@ class CrmTable(dg.Model, dg.Resolvable):
         partition_column: then the contract asks for a filter on it.
         load_id: a column of the table, or `table.column` of another table in the dataset, that tells the load; else a
             change of max(updated_at) and of the row count is a new load.
+        complete: a BOOL column beside that of `load_id`, TRUE in the rows of a load that arrived whole; until then
+            nothing is retracted (R19).
     """
 
     primary_key: list[str] = []
@@ -41,10 +43,11 @@ class CrmTable(dg.Model, dg.Resolvable):
     deleted: str | None = None
     partition_column: str | None = None
     load_id: str | None = None
+    complete: str | None = None
     freshness: Freshness | None = None
     description: str | None = None
 
-    @field_validator("updated_at", "deleted", "partition_column")
+    @field_validator("updated_at", "deleted", "partition_column", "complete")
     @classmethod
     def _column(cls, name: str | None) -> str | None:
         return name if name is None else _identifier(name)
@@ -60,6 +63,12 @@ class CrmTable(dg.Model, dg.Resolvable):
         if name is not None and not LOAD_ID.fullmatch(name):
             raise ValueError(f"'{name}' is neither `column` nor `table.column`")
         return name
+
+    @model_validator(mode="after")
+    def _complete_beside_load_id(self) -> "CrmTable":
+        if self.complete is not None and self.load_id is None:
+            raise ValueError("`complete` marks the rows of a load: write `load_id` as well")
+        return self
 
 
 @dg.scaffold_with(CrmTablesScaffolder)
@@ -100,6 +109,7 @@ class CrmTables(LocatedComponent, dg.Model, dg.Resolvable):
                 deleted=declared.deleted,
                 partition_column=declared.partition_column,
                 load_id=declared.load_id,
+                complete=declared.complete,
             )
             for name, declared in self.tables.items()
         ]

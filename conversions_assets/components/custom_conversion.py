@@ -12,6 +12,7 @@ from conversions_assets.assets.conversions import conversion_asset
 from conversions_assets.automation.conditions import rerun_when_stale
 from conversions_assets.automation.scan import changed_days_asset
 from conversions_assets.components.freshness import Freshness
+from conversions_assets.components.guard import Guard
 from conversions_assets.components.located import LocatedComponent, yaml_error
 from conversions_assets.components.scaffolders import CustomConversionScaffolder
 from conversions_assets.contract.conversion import MAX_WINDOW_DAYS, Conversion, Dedup, check_name
@@ -29,6 +30,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         adjustment_window_days: W: days before the run whose late changes are published; 0: published once, then frozen.
         dedup: which `created` wins among rows of one id.
         freshness: when `adjusted/<name>` counts as stale.
+        guard: limits of R19 where this conversion's differ from those of project.yaml.
         group: both assets' group; without it `conversions` and `adjusted`.
     """
 
@@ -37,6 +39,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
     adjustment_window_days: int = 0
     dedup: Dedup = "earliest"
     freshness: Freshness | None = None
+    guard: Guard | None = None
     owners: list[str] = []
     description: str | None = None
     group: str | None = None
@@ -107,7 +110,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
             start_date=date.fromisoformat(self.start_date),
             window_days=self.adjustment_window_days,
             dedup=self.dedup,
-            project=load_project(),
+            project=self.guard.applied(load_project()) if self.guard else load_project(),
         )
 
 

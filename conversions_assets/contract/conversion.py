@@ -87,6 +87,10 @@ class Conversion:
     def published_days(self) -> Table:
         return Table("adjusted", f"_{self.name}_days")
 
+    @property
+    def raw_rows(self) -> Table:
+        return Table("adjusted", f"_{self.name}_raw_rows")
+
 
 def check_name(name: str) -> str | None:
     """What is wrong with a conversion's name (R32); None if nothing is."""

@@ -33,12 +33,16 @@ class Run:
         clock: its now.
         local_date: r of the semantics, the local date in the project's zone.
         crm_load_id: the newest load among the raw tables; None if nothing tells it.
+        release: why a person lets the run retract what the guard held back (R19).
+        thaw: why a person lets the run change frozen days that it covers (R21).
     """
 
     id: str
     clock: Clock
     local_date: date
     crm_load_id: str | None
+    release: str | None = None
+    thaw: str | None = None
 
     @property
     def now(self) -> datetime:

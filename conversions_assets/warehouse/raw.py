@@ -16,6 +16,7 @@ class RawTable:
         updated_at: a column that moves with every change.
         deleted: a flag of the CRM or the loader.
         load_id: a column of the table, or `table.column` of another one in its dataset, that tells the load.
+        complete: a BOOL column where `load_id` is, TRUE in the rows of a load that arrived whole (R19).
     """
 
     table: Table
@@ -24,6 +25,7 @@ class RawTable:
     deleted: str | None = None
     partition_column: str | None = None
     load_id: str | None = None
+    complete: str | None = None
 
 
 RawTables = Mapping[Table, RawTable]
@@ -46,9 +48,46 @@ def newest_load(warehouse: Warehouse, tables: Sequence[Table], declared: RawTabl
     return max(seen, default=None)
 
 
-def _written_load(warehouse: Warehouse, raw: RawTable) -> str | None:
+def incomplete_loads(warehouse: Warehouse, tables: Sequence[Table], declared: RawTables) -> list[Table]:
+    """Those of the tables whose newest load is known not to be complete: a row of it is not marked so (R19).
+
+    Raises:
+        WarehouseError: a declared column is not there.
+    """
+    raw = [declared[table] for table in tables if table in declared]
+    return [table.table for table in raw if table.complete and not _is_complete(warehouse, table, table.complete)]
+
+
+def count_rows(warehouse: Warehouse, tables: Sequence[Table]) -> dict[Table, int]:
+    """How many rows the tables hold."""
+    counting = exp.select(exp.Count(this=exp.Star()).as_("rows"))
+    return {table: int(warehouse.query(Statement(counting.from_(table.expression)))[0]["rows"]) for table in tables}
+
+
+def _is_complete(warehouse: Warehouse, raw: RawTable, marker: str) -> bool:
+    table, column = _place_of_load(raw)
+    if not all(_has_column(warehouse, table, *named) for named in ((column, "load_id"), (marker, "complete"))):
+        return True
+    load, place = exp.column(column, quoted=True), table.expression
+    newest = exp.select(exp.func("MAX", load)).from_(place)
+    marked = exp.func("COALESCE", exp.func("LOGICAL_AND", _or_false(exp.column(marker, quoted=True))), exp.true())
+    of_newest = exp.EQ(this=load.copy(), expression=exp.Subquery(this=newest))
+    rows = warehouse.query(Statement(exp.select(marked.as_("complete")).from_(place.copy()).where(of_newest)))
+    return bool(rows[0]["complete"])
+
+
+def _or_false(value: exp.Expr) -> exp.Expr:
+    return exp.func("COALESCE", value, exp.false())
+
+
+def _place_of_load(raw: RawTable) -> tuple[Table, str]:
+    """The table and the column that tell the load."""
     place, _, column = (raw.load_id or "").rpartition(".")
-    table = Table(raw.table.dataset, place) if place else raw.table
+    return (Table(raw.table.dataset, place) if place else raw.table), column
+
+
+def _written_load(warehouse: Warehouse, raw: RawTable) -> str | None:
+    table, column = _place_of_load(raw)
     if not _has_column(warehouse, table, column, "load_id"):
         return None
     newest = exp.cast(exp.func("MAX", exp.column(column, quoted=True)), "TEXT")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from sqlglot import exp
 
-from conversions_assets.adjustment import publish, scan
+from conversions_assets.adjustment import guard, publish, scan
 from conversions_assets.contract import fingerprints, materialise, stage, suite
 from conversions_assets.warehouse import duckdb as engine
 from conversions_assets.warehouse.base import Statement, Table
@@ -54,7 +54,7 @@ def _quick_runs() -> Iterator[None]:
         return translated[id(tree)]
 
     with pytest.MonkeyPatch.context() as patch:
-        for station in (stage, fingerprints, materialise, publish, scan):
+        for station in (stage, fingerprints, materialise, publish, scan, guard):
             patch.setattr(station, "bind", bind)
         patch.setattr(engine, "to_duckdb", to_duckdb)
         patch.setattr(engine, "SETTINGS", ("SET threads = 1", *engine.SETTINGS))

@@ -195,7 +195,7 @@ def test_r23_the_audit_lists_exactly_the_frozen_differences(shop: Shop) -> None:
     freeze(shop, *before)
     shop.set_orders([])
     shop.update(day("01-25"), day("01-30"))
-    shop.configure(project=Project(timezone="UTC", thresholds=Thresholds(quarantined_share=1)))
+    shop.configure(project=Project(timezone="UTC", thresholds=Thresholds(quarantined_share=1, raw_rows_fall=1)))
     shop.set_orders(
         [
             order("same", OLD),

@@ -1,0 +1,33 @@
+-- R16: does replaying the ledger give what is published? Over the days that a run has touched, after it was written: each
+-- id that is published there, or that the ledger puts there, with its newest ledger entry. Reads `published`, `ledger` and
+-- from the session `versions`.
+WITH touched AS (
+  SELECT day FROM versions
+  UNION DISTINCT
+  SELECT day_before FROM versions WHERE day_before IS NOT NULL
+),
+ids AS (
+  SELECT p.id FROM published AS p JOIN touched AS t ON t.day = p.day
+  UNION DISTINCT
+  SELECT l.id FROM ledger AS l JOIN touched AS t ON t.day = l.day_after
+),
+newest AS (
+  SELECT l.id, MAX(l.changed_at) AS changed_at
+  FROM ledger AS l
+  JOIN ids AS i ON i.id = l.id
+  GROUP BY l.id
+),
+replayed AS (
+  SELECT l.id, l.after
+  FROM ledger AS l
+  JOIN newest AS n ON n.id = l.id AND n.changed_at = l.changed_at
+)
+SELECT
+  COUNT(*) AS ids,
+  COUNTIF(r.id IS NOT NULL AND p.id IS NULL) AS not_published,
+  COUNTIF(r.id IS NULL) AS not_in_ledger,
+  COUNTIF(p.id IS NOT NULL AND r.after <> ROW_AS_JSON(p)) AS different,
+  COUNT(*) - COUNT(DISTINCT i.id) AS repeated
+FROM ids AS i
+LEFT JOIN published AS p ON p.id = i.id
+LEFT JOIN replayed AS r ON r.id = i.id
