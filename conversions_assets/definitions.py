@@ -14,6 +14,7 @@ from dagster.components.core.component_tree import ComponentTree
 
 from conversions_assets.assets.warehouse import WarehouseResource
 from conversions_assets.automation.conditions import stale_windows_sensor
+from conversions_assets.automation.dead_runs import dead_runs_sensor
 from conversions_assets.automation.drift_audit import drift_audit_job, weekly_drift_audit
 from conversions_assets.automation.loads import changed_days_sensor, crm_loads_sensor
 from conversions_assets.automation.scan import scan_job
@@ -115,6 +116,7 @@ def _sensors(conversions: Sequence[Conversion], scan: dg.JobDefinition, project:
         crm_loads_sensor(conversions, scan, project),
         changed_days_sensor(conversions, project),
         stale_windows_sensor(conversions, project.automation.check_seconds),
+        dead_runs_sensor(project.automation.check_seconds),
     ]
 
 

@@ -257,4 +257,4 @@ def test_all_sensors_run_by_default(tmp_path: Path) -> None:
     sensors = make_deployment(tmp_path).load().sensors or ()
     assert {
         sensor.name: sensor.default_status.value for sensor in sensors if isinstance(sensor, dg.SensorDefinition)
-    } == dict.fromkeys(("crm_loads", "changed_days", "stale_windows"), "RUNNING")
+    } == dict.fromkeys(("crm_loads", "changed_days", "stale_windows", "dead_runs"), "RUNNING")
