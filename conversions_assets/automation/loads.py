@@ -15,7 +15,7 @@ from conversions_assets.automation.scan import SCAN, rerun_requests, scan_config
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.project import Project, read_clock
 from conversions_assets.warehouse.base import Table, Warehouse, WarehouseError, WarehouseLockedError
-from conversions_assets.warehouse.raw import RawTables, newest_load
+from conversions_assets.warehouse.raw import RawTables, incomplete_loads, newest_load
 
 STATE = "conversions_assets/scan_state"
 """Run tag: the loads, the SQL and the day that a scan was started for."""
@@ -29,10 +29,18 @@ UNKNOWN = "unknown"
 Loads = Mapping[Table, str]
 
 
-def read_loads(warehouse: Warehouse, conversions: Sequence[Conversion], declared: RawTables) -> Loads:
-    """The newest load of each raw table by itself: the newest of all would hide a new load of the others."""
+def read_loads(
+    warehouse: Warehouse, conversions: Sequence[Conversion], declared: RawTables, before: Mapping[str, str]
+) -> Loads:
+    """The newest complete load of each raw table by itself: the newest of all would hide a new load of the others.
+
+    Args:
+        before: the loads seen last, which stand while a newer one is not complete (R19).
+    """
     tables = {table for conversion in conversions for table in conversion.query.tables} | set(declared)
-    return {table: _load(warehouse, table, declared) for table in sorted(tables, key=str)}
+    return {
+        table: _load(warehouse, table, declared, before.get(str(table), UNKNOWN)) for table in sorted(tables, key=str)
+    }
 
 
 def load_events(loads: Loads, before: Mapping[str, str], declared: RawTables) -> list[dg.AssetMaterialization]:
@@ -84,7 +92,7 @@ def crm_loads_sensor(
             return dg.SkipReason("there is no warehouse yet")
         try:
             with warehouse.open(lock_timeout_seconds=PATIENCE) as session:
-                loads = read_loads(session, conversions, raw_tables)
+                loads = read_loads(session, conversions, raw_tables, cursor.get("loads", {}))
                 states = scan_states(session, conversions, loads, before)
         except WarehouseLockedError as error:
             return dg.SkipReason(f"looks again at the next tick: {error}")
@@ -174,8 +182,10 @@ def _daily(project: Project) -> str:
     return str(project.local_date(read_clock().now - timedelta(hours=project.automation.daily_scan_hour)))
 
 
-def _load(warehouse: Warehouse, table: Table, declared: RawTables) -> str:
+def _load(warehouse: Warehouse, table: Table, declared: RawTables, before: str) -> str:
     try:
+        if incomplete_loads(warehouse, [table], declared):
+            return before
         return newest_load(warehouse, [table], declared) or UNKNOWN
     except WarehouseError:
         # A declared column is not there. The scan that follows fails and says so; other conversions go on.

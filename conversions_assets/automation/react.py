@@ -7,7 +7,7 @@ import dagster as dg
 
 from conversions_assets.assets.raw import raw_key
 from conversions_assets.assets.warehouse import WarehouseResource
-from conversions_assets.automation.loads import BY_REACT, REACTED, STATE, Loads, load_events, read_loads, scan_states
+from conversions_assets.automation.loads import BY_REACT, REACTED, STATE, load_events, read_loads, scan_states
 from conversions_assets.automation.scan import CONVERT, PUBLISH, SCAN, rerun_requests, scan_config
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.project import ConfigurationError
@@ -63,9 +63,11 @@ def react(
         tell("there is no warehouse yet: load the CRM and start the first backfill by hand")
         return done
     with warehouse.open() as session:
-        loads = read_loads(session, conversions, raw_tables)
+        before = _loads_shown(instance, raw_tables)
+        loads = read_loads(session, conversions, raw_tables, before)
         states = scan_states(session, conversions, loads, known={})
-    _report_loads(instance, loads, raw_tables)
+    for event in load_events(loads, before, raw_tables):
+        instance.report_runless_asset_event(event)
     for conversion in conversions:
         state = states.get(conversion.name)
         if state is None:
@@ -86,7 +88,8 @@ def _instance_at_home() -> dg.DagsterInstance:
         ) from error
 
 
-def _report_loads(instance: dg.DagsterInstance, loads: Loads, declared: RawTables) -> None:
+def _loads_shown(instance: dg.DagsterInstance, declared: RawTables) -> dict[str, str]:
+    """The newest load that each raw asset shows."""
     before = {}
     for table in declared:
         event = instance.get_latest_materialization_event(raw_key(table))
@@ -94,8 +97,7 @@ def _report_loads(instance: dg.DagsterInstance, loads: Loads, declared: RawTable
             before[str(table)] = str(
                 event.asset_materialization.metadata.get("CRM load", dg.MetadataValue.text("")).value
             )
-    for materialization in load_events(loads, before, declared):
-        instance.report_runless_asset_event(materialization)
+    return before
 
 
 def _react_to(

@@ -219,6 +219,24 @@ def test_r33_what_was_never_published_starts_nothing(tmp_path: Path) -> None:
         assert world.scan() == []
 
 
+def test_r19_a_load_that_is_not_complete_starts_nothing_until_it_is(tmp_path: Path) -> None:
+    tables = SHOP_YAML.replace("load_id: load_id", "load_id: loads.id\n      complete: done")
+    deployment = make_deployment(tmp_path, {"crm/shop/defs.yaml": tables})
+    deployment.set_orders((*A, 1.0))
+    deployment.query("CREATE TABLE shop.loads AS SELECT 'L1' AS id, TRUE AS done")
+    assert deployment.launch("2026-01-01", "2026-01-30").success
+    with a_real_instance(tmp_path) as instance:
+        world = World(deployment, instance)
+        assert len(world.tick("crm_loads")) == 1
+        deployment.query("INSERT INTO shop.loads VALUES ('L2', FALSE)")
+        assert world.tick("crm_loads") == []
+        assert world.events == []
+        deployment.query("UPDATE shop.loads SET done = TRUE")
+        [request] = world.tick("crm_loads")
+        assert "shop.orders=L2" in str(request.run_key)
+        assert world.events == [("shop/orders", "L2")]
+
+
 def test_r23_each_table_of_a_query_has_its_load(tmp_path: Path) -> None:
     """The newest load among all tables would hide a new load of the others."""
     sql = ORDER_SQL.replace("FROM shop.orders", "FROM shop.orders LEFT JOIN shop.people USING (id)")
