@@ -6,10 +6,22 @@ WITH touched AS (
   UNION DISTINCT
   SELECT day_before FROM versions WHERE day_before IS NOT NULL
 ),
+-- Writing rows out as JSON is what costs: the newest days, until they hold @most_rows.
+sized AS (
+  SELECT t.day, COUNT(p.id) AS row_count
+  FROM touched AS t
+  LEFT JOIN published AS p ON p.day = t.day
+  GROUP BY t.day
+),
+compared AS (
+  SELECT s.day
+  FROM (SELECT day, SUM(row_count) OVER (ORDER BY day DESC) - row_count AS rows_before FROM sized) AS s
+  WHERE s.rows_before < @most_rows
+),
 ids AS (
-  SELECT p.id FROM published AS p JOIN touched AS t ON t.day = p.day
+  SELECT p.id FROM published AS p JOIN compared AS t ON t.day = p.day
   UNION DISTINCT
-  SELECT l.id FROM ledger AS l JOIN touched AS t ON t.day = l.day_after
+  SELECT l.id FROM ledger AS l JOIN compared AS t ON t.day = l.day_after
 ),
 newest AS (
   SELECT l.id, MAX(l.changed_at) AS changed_at
@@ -23,6 +35,8 @@ replayed AS (
   JOIN newest AS n ON n.id = l.id AND n.changed_at = l.changed_at
 )
 SELECT
+  (SELECT COUNT(*) FROM touched) AS touched_days,
+  (SELECT COUNT(*) FROM compared) AS compared_days,
   COUNT(*) AS ids,
   COUNTIF(r.id IS NOT NULL AND p.id IS NULL) AS not_published,
   COUNTIF(r.id IS NULL) AS not_in_ledger,

@@ -15,6 +15,8 @@ from conversions_assets.warehouse.base import Table, Warehouse
 from conversions_assets.warehouse.script import bind
 
 HERE = Path(__file__).parent
+MOST_ROWS = 200_000
+"""So many published rows at least are compared with the ledger in a run, the newest days first."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -43,6 +45,8 @@ class Replay:
     """The ledger's newest entries beside what is published, over the days that a run has touched (R16).
 
     Attributes:
+        touched_days: days of which the run wrote a version.
+        compared_days: those of them that were compared: all, unless they hold more than MOST_ROWS rows.
         ids: how many were compared.
         not_published: the ledger holds them, the published table does not.
         not_in_ledger: published without a ledger entry.
@@ -50,6 +54,8 @@ class Replay:
         repeated: rows too many: an id published twice, or two newest entries.
     """
 
+    touched_days: int = 0
+    compared_days: int = 0
     ids: int = 0
     not_published: int = 0
     not_in_ledger: int = 0
@@ -118,5 +124,6 @@ class Reader:
 
     def replay(self) -> Replay:
         """Compare ledger and published table; reads `versions` of the session."""
-        [found] = self.rows("replay.sql")
+        [statement] = bind(HERE / "replay.sql", self.tables, {**self.params, "most_rows": MOST_ROWS}, PUBLISHED)
+        [found] = self.warehouse.query(statement)
         return Replay(**found)

@@ -105,11 +105,12 @@ def _ledger(replay: Replay) -> dg.AssetCheckResult:
         "rows of one id too many": replay.repeated,
     }
     found = ", ".join(f"{what}: {count:,}" for what, count in wrong.items() if count)
+    compared = f"{replay.ids:,} ids of {replay.compared_days} of {replay.touched_days} touched days"
     return dg.AssetCheckResult(
         check_name="ledger",
         passed=replay.holds,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"R16: {replay.ids:,} ids of the touched days: {found or 'replaying gives what is published'}. "
+        description=f"R16: {compared}: {found or 'replaying gives what is published'}. "
         + ("" if replay.holds else "Somebody else wrote into one of the two tables: restore it from a copy."),
         metadata={"ids": replay.ids, **wrong},
     )

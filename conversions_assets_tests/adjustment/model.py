@@ -26,13 +26,18 @@ class Look:
     last: date
     published_days: frozenset[date]
     latest_wins: bool
+    thaws: bool = False
 
     def covers(self, day: date) -> bool:
         return self.first <= day <= self.last
 
     def may_change(self, day: date) -> bool:
-        """R14, R21: a day of the window, or one that was never published."""
-        return self.first_window_day <= day < self.now.date() or day not in self.published_days
+        """R14, R21: a day of the window, one that was never published, or a covered one that is thawed."""
+        return not self.is_frozen(day) or (self.thaws and self.covers(day))
+
+    def is_frozen(self, day: date) -> bool:
+        """R21: published once, and not in the window."""
+        return not self.first_window_day <= day < self.now.date() and day in self.published_days
 
     def returned(self) -> list[Row]:
         """R18: the query over the own days, the window, the open day, and what is dated after it."""
@@ -41,6 +46,11 @@ class Look:
             for row in self.crm
             if row["status"] == "confirmed" and (self.covers(_day(row)) or _day(row) >= self.first_window_day)
         ]
+
+    def returned_ids(self) -> set[str]:
+        """R18; a run that thaws asks for all days before it takes a row for vanished (R21)."""
+        rows = [row for row in self.crm if row["status"] == "confirmed"] if self.thaws else self.returned()
+        return {row["id"] for row in rows}
 
     def winners(self) -> dict[str, Row]:
         """R5, R17: after quarantine, the earliest (or latest) `created` of an id."""
@@ -69,12 +79,12 @@ class Model:
     ledger: list[tuple[Any, ...]] = field(default_factory=list)
     drift: set[tuple[Any, ...]] = field(default_factory=set)
 
-    def run(self, crm: list[Row], now: datetime, window: int, first: date, last: date) -> None:
+    def run(self, crm: list[Row], now: datetime, window: int, first: date, last: date, thaws: bool = False) -> None:
         """Both assets over the days first..last, with a window of so many days."""
-        look = self._look(crm, now, window, first, last)
+        look = self._look(crm, now, window, first, last, thaws)
         changes, drift = self._judge(look)
         for id, seen, day in changes:
-            self._write(id, seen, day)
+            self._write(look, id, seen, day)
         self._replace_drift(look, drift)
         self.days |= {first + timedelta(days=n) for n in range((last - first).days + 1)}
         self.frozen_before = max(self.frozen_before, look.first_window_day)
@@ -89,16 +99,16 @@ class Model:
     def _first_window_day(self, now: datetime, window: int) -> date:
         return min(max(now.date() - timedelta(days=window), self.frozen_before), now.date())
 
-    def _look(self, crm: list[Row], now: datetime, window: int, first: date, last: date) -> Look:
+    def _look(self, crm: list[Row], now: datetime, window: int, first: date, last: date, thaws: bool = False) -> Look:
         edge = self._first_window_day(now, window)
-        return Look(crm, now, edge, first, last, frozenset(self.days), self.latest_wins)
+        return Look(crm, now, edge, first, last, frozenset(self.days), self.latest_wins, thaws)
 
     def _replace_drift(self, look: Look, drift: set[tuple[Any, ...]]) -> None:
         self.drift = {row for row in self.drift if not look.covers(row[0])} | drift
 
     def _judge(self, look: Look) -> tuple[list[tuple[str, Row | None, date]], set[tuple[Any, ...]]]:
         """The changes that the rules allow (id, what is seen, the day it gets), and the drift."""
-        returned = {row["id"] for row in look.returned()}
+        returned = look.returned_ids()
         winners = look.winners()
         changes: list[tuple[str, Row | None, date]] = []
         drift: set[tuple[Any, ...]] = set()
@@ -123,15 +133,16 @@ class Model:
                     drift |= listed
         return changes, drift
 
-    def _write(self, id: str, seen: Row | None, day: date) -> None:
+    def _write(self, look: Look, id: str, seen: Row | None, day: date) -> None:
         known = self.published.get(id)
         reason = _reason(known, seen, day)
         if reason is None:
             return
+        thawed = look.thaws and any(look.is_frozen(day) for day in (known and known["day"], seen and _day(seen)) if day)
         new = dict(known) if known else _first_publication(seen or {})
         if known and reason not in ("MOVED", "ATTRIBUTE_CHANGED"):
             new["adjustment_type"] = "RETRACTION" if seen is None else "RESTATEMENT"
-            new["adjustment_reason"] = reason
+            new["adjustment_reason"] = "THAWED" if thawed else reason
             new["previous_value"], new["previous_currency"] = known["value"], known["currency"]
             new["adjustment_count"] += 1
         if seen is None:
@@ -142,7 +153,7 @@ class Model:
                 new["created"] = seen["created"]
         version = 1 + sum(entry[0] == id for entry in self.ledger)
         delta = (new["value"] or 0.0) - ((known or {}).get("value") or 0.0)
-        self.ledger.append((id, version, reason, known and known["day"], new["day"], delta))
+        self.ledger.append((id, version, "THAWED" if thawed else reason, known and known["day"], new["day"], delta))
         self.published[id] = new
 
 

@@ -54,6 +54,7 @@ steps = st.fixed_dictionaries(
         "window": st.sampled_from([None, None, None, 0, 3, 10]),
         "last": st.integers(1, 6),
         "length": st.sampled_from([1, 2, 4, 8, 16]),
+        "thaw": st.sampled_from([False, False, False, True]),
         "audit": st.sampled_from([False, False, True]),
     }
 )
@@ -86,8 +87,8 @@ def test_r14_to_r22_any_history_is_published_as_the_model_says(
             last = r - timedelta(days=step["last"])
             first = last - timedelta(days=step["length"] - 1)
             session.load(rows)
-            shop.update(first, last)
-            model.run(rows, shop.now, window, first, last)
+            shop.update(first, last, **({"thaw": "a reason"} if step["thaw"] else {}))
+            model.run(rows, shop.now, window, first, last, step["thaw"])
             _same(session, model, f"step {number}: r {r}, W {window}, run over {first} to {last}")
             if step["audit"]:
                 shop.audit()

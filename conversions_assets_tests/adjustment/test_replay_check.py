@@ -2,6 +2,7 @@
 
 import pytest
 
+from conversions_assets.adjustment import report
 from conversions_assets_tests.shop import Shop, day, order
 
 DAYS = day("01-28"), day("01-30")
@@ -36,3 +37,12 @@ def test_r16_a_run_that_touches_nothing_has_nothing_to_compare(shop: Shop) -> No
     shop.set_orders([order("a", "2026-01-30T12:00")])
     assert shop.update(*DAYS).replay.ids == 1
     assert shop.update(*DAYS).replay.ids == 0
+
+
+def test_r16_of_very_many_rows_the_newest_days_are_compared(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MOST_ROWS", 2)
+    shop.set_orders([order(f"{d}-{n}", f"2026-01-{d}T12:00") for d in (26, 27, 28, 29, 30) for n in range(2)])
+    shop.convert(day("01-26"), day("01-30"))
+    replay = shop.adjust(day("01-26"), day("01-30")).replay
+    assert (replay.touched_days, replay.compared_days, replay.ids) == (5, 1, 2)
+    assert replay.holds

@@ -72,6 +72,14 @@ def test_r21_a_thawed_row_that_moved_to_a_frozen_day_beside_is_not_taken_for_van
     assert shop.published()["moved"]["status"] == "ACTIVE"
 
 
+def test_r21_a_row_whose_frozen_home_is_not_covered_stays_there(shop: Shop) -> None:
+    freeze(shop)
+    shop.set_orders([order("other", FROZEN, 7.0)])
+    shop.update(day("01-05"), thaw=REASON)  # at home on 01-07
+    row = shop.published()["other"]
+    assert (row["day"], row["value"]) == (day("01-07"), 10.0)
+
+
 def test_r21_a_thaw_twice_adds_nothing(shop: Shop) -> None:
     freeze(shop)
     shop.update(day("01-05"), day("01-06"), thaw=REASON)
