@@ -33,7 +33,7 @@ dev: home ## open the Dagster UI on http://127.0.0.1:3000
 	$(DEMO_CLOCK) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
 
 test: .venv/.ready ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types lint-sql ## ruff, mypy --strict, the SQL, and do all definitions load
 	$(BIN)/dg check defs

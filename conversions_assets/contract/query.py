@@ -19,6 +19,8 @@ from conversions_assets.warehouse.base import Table
 if TYPE_CHECKING:
     from sqlglot import exp
 
+MAX_CHARACTERS = 500_000
+"""BigQuery takes 1 MB; so long a text is a list that belongs into a table."""
 NAME_OF_TABLE = re.compile(r"[A-Za-z0-9_-]+")
 PARAMETERS = ("start_date", "end_date")
 PARAMETERS_FIX = "use @start_date and @end_date (DATE, inclusive)"
@@ -69,6 +71,9 @@ def read_query(path: Path) -> Query:
         QueryError: it is not one SELECT, or uses a table or parameter that cannot be.
     """
     source = Source(path, _read_text(path))
+    if len(source.text) > MAX_CHARACTERS:
+        problem = f"R1: the file has {len(source.text):,} characters, at most {MAX_CHARACTERS:,} are read"
+        raise QueryError(Finding(path, 1, 1, problem, "put long lists into a table and join it"))
     cached = cache_folder() / "queries" / f"{_cache_key(source.text)}.json"
     try:
         found = json.loads(cached.read_text(encoding="utf-8"))

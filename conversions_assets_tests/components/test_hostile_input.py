@@ -33,9 +33,9 @@ def nested(opening: str, inner: str, closing: str, depth: int = 500) -> str:
     return opening * depth + inner + closing * depth
 
 
-def filled(text: str, separator: str = ", ") -> str:
-    """A megabyte of numbered repetitions of a text."""
-    times = MEGABYTE // (len(text) + len(separator)) + 1
+def filled(text: str, separator: str = ", ", size: int = MEGABYTE) -> str:
+    """Numbered repetitions of a text, a megabyte of them."""
+    times = size // (len(text) + len(separator)) + 1
     return separator.join(text.replace("#", f"{n:06}") for n in range(times))
 
 
@@ -43,11 +43,11 @@ CTE_CHAIN = ",\n".join(f"s{n} AS (SELECT * FROM s{n - 1})" for n in range(1, 500
 JOINS = "\n".join(f"JOIN shop.orders AS o{n} ON o{n}.id = o.id" for n in range(500))
 
 LOADS: dict[str, str | bytes] = {
-    "a list of a megabyte": f"{COLUMNS} {FROM} WHERE id IN ({filled('`x#`').replace('`', chr(39))})",
-    "a megabyte of comments": filled("-- comment # with 'quotes\" and (brackets", "\n") + "\n" + ORDER_SQL,
-    "a megabyte in one comment": "/*" + "x " * (MEGABYTE // 2) + "*/" + ORDER_SQL,
-    "a megabyte in one text": f"{COLUMNS}, '{'x' * MEGABYTE}' AS currency {FROM}",
-    "a megabyte of white space": " \n\t" * (MEGABYTE // 3) + ORDER_SQL,
+    "a long list": f"{COLUMNS} {FROM} WHERE id IN ({filled('`x#`', size=100_000).replace('`', chr(39))})",
+    "400,000 characters of comments": filled("-- # with 'quotes\" and (brackets", "\n", 400_000) + "\n" + ORDER_SQL,
+    "400,000 characters in one comment": "/*" + "x " * 200_000 + "*/" + ORDER_SQL,
+    "400,000 characters in one text": f"{COLUMNS}, '{'x' * 400_000}' AS currency {FROM}",
+    "400,000 characters of white space": " \n\t" * 133_000 + ORDER_SQL,
     "20,000 columns in a step": f"WITH wide AS (SELECT *, {', '.join(f'1 AS c{n}' for n in range(20_000))} {FROM})\n"
     f"{COLUMNS} FROM wide",
     "a byte-order mark": b"\xef\xbb\xbf" + ORDER_SQL.encode(),
@@ -74,12 +74,23 @@ LOADS_OR_REFUSED: dict[str, str] = {
     "500 conditions": f"{COLUMNS} {FROM} WHERE {' AND '.join(['value > 1'] * 500)}",
     "500 joins": f"SELECT o.id, o.client_id, o.created {FROM} AS o\n{JOINS}",
     "500 steps": f"WITH s0 AS (SELECT * {FROM}),\n{CTE_CHAIN}\n{COLUMNS} FROM s499",
-    "a megabyte of UNION ALL": filled(f"{COLUMNS} {FROM} WHERE id = '#'", "\nUNION ALL\n"),
-    "a megabyte of conditions": f"{COLUMNS} {FROM} WHERE {filled('value <> #', ' AND ')}",
-    "a megabyte of columns": f"{COLUMNS}, {filled('1 AS c#')} {FROM}",
     "5,000 brackets": selected(nested("(", "value", ")", 5_000)),
     "50,000 brackets": selected(nested("(", "value", ")", 50_000)),
     "Mac line ends": ORDER_SQL.replace("\n", "\r"),
+}
+
+TOO_LONG: dict[str, str] = {
+    "a list": f"{COLUMNS} {FROM} WHERE id IN ({filled('`x#`').replace('`', chr(39))})",
+    "comments": filled("-- comment #", "\n") + "\n" + ORDER_SQL,
+    "a text": f"{COLUMNS}, '{'x' * MEGABYTE}' AS currency {FROM}",
+    "white space": " \n\t" * (MEGABYTE // 3) + ORDER_SQL,
+    "UNION ALL": filled(f"{COLUMNS} {FROM} WHERE id = '#'", "\nUNION ALL\n"),
+    "conditions": f"{COLUMNS} {FROM} WHERE {filled('value <> #', ' AND ')}",
+    "columns": f"{COLUMNS}, {filled('1 AS c#')} {FROM}",
+    "brackets": "SELECT " + "(" * MEGABYTE,
+    "words": filled("word#", " "),
+    "an open text": f"{COLUMNS}\n, '" + "x" * MEGABYTE,
+    "an open comment": f"{COLUMNS} /*" + "x" * MEGABYTE,
 }
 
 # SQL -> line of the error, and a word of it.
@@ -98,10 +109,6 @@ REFUSED: dict[str, tuple[str | bytes, int, str]] = {
     "a placeholder": (f"{COLUMNS}\n{FROM}\nWHERE id = {{x}}", 3, ""),
     "a shell variable": (f"{COLUMNS}\n{FROM}\nWHERE id = ${{x}}", 3, ""),
     "an open bracket": (f"{COLUMNS}\n{FROM} WHERE (((", 2, ""),
-    "a megabyte of brackets": ("SELECT " + "(" * MEGABYTE, 1, ""),
-    "a megabyte of words": (filled("word#", " "), 1, ""),
-    "a megabyte of an open text": (f"{COLUMNS}\n, '" + "x" * MEGABYTE, 2, ""),
-    "a megabyte of an open comment": (f"{COLUMNS} /*" + "x" * MEGABYTE, 1, ""),
     "a second statement": (ORDER_SQL + "\n;DROP TABLE shop.orders", 5, "2 statements"),
     "a table name with a statement": (f"{COLUMNS}\nFROM `shop.orders; DROP TABLE x`", 2, ""),
     "a table name with quotes": (f'{COLUMNS}\nFROM `shop`.`orders"; DROP TABLE x; --`', 2, ""),
@@ -128,6 +135,14 @@ def test_sql_of_great_size_and_depth_loads_or_is_refused(loader: Loader, tmp_pat
         assert re.match(r".*order\.sql:\d+:\d+: ", outcome.message)
         assert "\n  fix: " in outcome.message
         assert len(outcome.message) < 20_000
+
+
+@pytest.mark.parametrize("name", TOO_LONG)
+def test_a_megabyte_of_sql_is_refused_before_it_is_read(loader: Loader, tmp_path: Path, name: str) -> None:
+    outcome = loader.load(make_project(tmp_path, {SQL_FILE: TOO_LONG[name]}))
+    assert outcome.what == "is refused", outcome.message
+    assert re.match(r".*order\.sql:1:1: R1: the file has 1,\d+,\d+ characters, at most 500,000", outcome.message)
+    assert "\n  fix: put long lists into a table" in outcome.message
 
 
 @pytest.mark.parametrize("name", REFUSED)
