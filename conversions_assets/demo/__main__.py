@@ -36,6 +36,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     with dg.DagsterInstance.get() as instance:
+        _step("exchange rates of the ECB")
+        _succeed(_job().execute_in_process(instance=instance, asset_selection=[dg.AssetKey(["fx", "rates"])]))
         for number, load in enumerate(loads):
             if load.load_id < present:
                 continue
@@ -60,8 +62,7 @@ def _bring_up_to_date(instance: dg.DagsterInstance, path: Path, load: Load, back
     today = load_project().local_date(load.at)
     first = FIRST_DAY if backfill else (today - timedelta(days=WINDOW_DAYS)).isoformat()
     last = (today - timedelta(days=1)).isoformat()
-    definitions = _definitions()
-    job = definitions.resolve_implicit_global_asset_job_def()
+    job = _job()
     for name in CONVERSIONS:
         print(f"  conversions/{name}, adjusted/{name}: {first} to {last}", flush=True)
         result = job.execute_in_process(
@@ -83,6 +84,10 @@ def _report_load(instance: dg.DagsterInstance, load: Load) -> None:
 def _definitions() -> dg.Definitions:
     # Built anew for each clock: the clock sets the last partition.
     return build_definitions(PACKAGE)
+
+
+def _job() -> dg.JobDefinition:
+    return _definitions().resolve_implicit_global_asset_job_def()
 
 
 def _succeed(result: dg.ExecuteInProcessResult) -> None:

@@ -78,7 +78,7 @@ class DuckDBWarehouse:
     def execute(self, statements: Sequence[Statement]) -> None:
         for statement in statements:
             self._run(self._sql(statement.tree), statement.params)
-            if isinstance(statement.tree, exp.DDL | exp.Alter):
+            if isinstance(statement.tree, exp.Create | exp.Alter | exp.Drop):
                 self._floats = None
 
     def query(self, statement: Statement) -> list[dict[str, Any]]:
@@ -110,14 +110,12 @@ class DuckDBWarehouse:
         return {name: bigquery_type(kind) for name, kind in rows} or None
 
     def create_table(self, table: Table, columns: Mapping[str, str]) -> None:
-        self.execute(
-            [
-                Statement(exp.Create(this=exp.to_identifier(table.dataset, quoted=True), kind="SCHEMA", exists=True)),
-                Statement(_create(table, columns)),
-            ]
-        )
+        present = self.columns(table)
+        if present is None:
+            schema = exp.Create(this=exp.to_identifier(table.dataset, quoted=True), kind="SCHEMA", exists=True)
+            self.execute([Statement(schema), Statement(_create(table, columns))])
+            return
         # A table that an older version made lacks columns that came later.
-        present = self.columns(table) or {}
         self.execute([Statement(_add(table, name, kind)) for name, kind in columns.items() if name not in present])
 
     def _sql(self, tree: exp.Expr) -> str:
