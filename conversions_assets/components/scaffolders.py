@@ -24,6 +24,9 @@ attributes:
   # Which `created` wins when the SQL returns an id several times: earliest (the default) or latest.
   # dedup: earliest
 
+  # When a load looks incomplete, so that nothing is retracted until a person says so; else as in project.yaml.
+  # guard: {raw_rows_fall: 0.2, vanished_share: 0.2, vanished_rows: 20}
+
   # When adjusted/$name counts as stale: by its age ...
   # freshness: {fail_after_hours: 26, warn_after_hours: 24}
   # ... or when nothing came in during the hours before a deadline.
