@@ -27,7 +27,7 @@ WHERE p.id IS NULL
   OR p.is_qualified IS DISTINCT FROM o.is_qualified
   OR p.client_id IS DISTINCT FROM o.client_id
   OR p.user_id IS DISTINCT FROM o.user_id
-  OR TO_JSON_STRING(p.params) IS DISTINCT FROM TO_JSON_STRING(o.params)
+  OR TO_JSON_STRING(as_is(p.params)) IS DISTINCT FROM TO_JSON_STRING(as_is(o.params))
 UNION ALL
 SELECT p.id, TRUE AS missing
 FROM published AS p

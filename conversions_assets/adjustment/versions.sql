@@ -17,7 +17,7 @@ WITH compared AS (
     p.is_qualified IS DISTINCT FROM s.is_qualified AS qualification_changes,
     p.client_id IS DISTINCT FROM s.client_id
       OR p.user_id IS DISTINCT FROM s.user_id
-      OR TO_JSON_STRING(p.params) IS DISTINCT FROM TO_JSON_STRING(s.params) AS attributes_change
+      OR TO_JSON_STRING(as_is(p.params)) IS DISTINCT FROM TO_JSON_STRING(as_is(s.params)) AS attributes_change
   FROM cases AS k
   LEFT JOIN published AS p ON p.id = k.id
   LEFT JOIN seen AS s ON s.id = k.id

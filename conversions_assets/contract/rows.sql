@@ -50,8 +50,8 @@ SELECT
   s.id,
   COUNT(*) AS row_count,
   COUNT(DISTINCT TO_JSON_STRING(STRUCT(
-    s.client_id AS client_id, s.created AS created, s.value AS value, s.currency AS currency,
-    s.is_qualified AS is_qualified, s.params AS params, s.user_id AS user_id
+    as_is(s.client_id) AS client_id, s.created AS created, s.value AS value, as_is(s.currency) AS currency,
+    as_is(s.is_qualified) AS is_qualified, as_is(s.params) AS params, as_is(s.user_id) AS user_id
   ))) AS version_count
 FROM staged AS s
 JOIN (
@@ -82,13 +82,13 @@ FROM (
     SELECT
       s.*,
       TO_JSON_STRING(STRUCT(
-        s.client_id AS client_id,
-        FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', s.created) AS created,
-        s.currency AS currency,
-        s.id AS id,
-        s.is_qualified AS is_qualified,
-        s.params AS params,
-        s.user_id AS user_id,
+        as_is(s.client_id) AS client_id,
+        as_is(FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', s.created)) AS created,
+        as_is(s.currency) AS currency,
+        as_is(s.id) AS id,
+        as_is(s.is_qualified) AS is_qualified,
+        as_is(s.params) AS params,
+        as_is(s.user_id) AS user_id,
         s.value AS value
       )) AS canonical
     FROM staged AS s

@@ -16,7 +16,7 @@ WHERE stored.day BETWEEN @first_day AND @last_day
       AND a.value IS NOT DISTINCT FROM stored.value
       AND a.is_qualified IS NOT DISTINCT FROM stored.is_qualified
       AND a.user_id IS NOT DISTINCT FROM stored.user_id
-      AND TO_JSON_STRING(a.params) IS NOT DISTINCT FROM TO_JSON_STRING(stored.params)
+      AND TO_JSON_STRING(as_is(a.params)) IS NOT DISTINCT FROM TO_JSON_STRING(as_is(stored.params))
   );
 
 INSERT INTO stored (id, client_id, created, value, currency, is_qualified, params, user_id, day, attribution, run_id)
@@ -40,19 +40,19 @@ SELECT DISTINCT
   SUBSTR(s.refusal, 1, 2) AS rule,
   SUBSTR(s.refusal, 5) AS reason,
   TO_JSON_STRING(STRUCT(
-    s.id AS id,
-    s.client_id AS client_id,
-    FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', s.created) AS created,
-    CAST(s.value AS STRING) AS value,
-    s.currency AS currency,
-    s.is_qualified AS is_qualified,
+    as_is(s.id) AS id,
+    as_is(s.client_id) AS client_id,
+    as_is(FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', s.created)) AS created,
+    as_is(CAST(s.value AS STRING)) AS value,
+    as_is(s.currency) AS currency,
+    as_is(s.is_qualified) AS is_qualified,
     -- R9: what looks personal goes nowhere
     IF(
       p.day IS NOT NULL,
       [STRUCT('removed' AS key, 'R9: looks personal' AS value)],
       s.params
     ) AS params,
-    s.user_id AS user_id
+    as_is(s.user_id) AS user_id
   )) AS row
 FROM staged AS s
 LEFT JOIN (SELECT DISTINCT day, COALESCE(id, '') AS id FROM personal) AS p

@@ -109,8 +109,8 @@ def _expand_columns(node: exp.Anonymous, names: Sequence[str]) -> None:
 def _json_field(alias: str, column: str, kind: str) -> exp.Expr:
     value = exp.column(column, table=alias)
     if kind == "TIMESTAMP":
-        return _completed(f"FORMAT_TIMESTAMP('{ISO_MICROSECONDS}', value)", value)
-    return value
+        return _completed(f"as_is(FORMAT_TIMESTAMP('{ISO_MICROSECONDS}', value))", value)
+    return value if kind in ("FLOAT64", "NUMERIC") else _completed("as_is(value)", value)
 
 
 @cache

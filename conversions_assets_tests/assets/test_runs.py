@@ -263,3 +263,10 @@ def test_the_page_of_the_last_run_is_linked_and_holds_no_row(tmp_path: Path) -> 
     deployment.set_orders(*MANY)
     deployment.launch("2026-01-20", "2026-01-20", "conversions/order")
     assert "All 10 rule families hold on every day" in page.read_text(encoding="utf-8")
+
+
+def test_a_plot_leaves_no_import_hook_behind_that_others_cannot_ask() -> None:
+    from conversions_assets.assets import presentation
+
+    presentation.bars("a", ["x"], {"n": [1]})
+    assert all(hasattr(hook, "find_spec") for hook in sys.meta_path)

@@ -7,6 +7,8 @@ from sqlglot import exp
 from conversions_assets.warehouse.errors import DialectError
 from conversions_assets.warehouse.rewrites.trees import call, text
 
+AS_IS = "AS_IS"
+"""`as_is(x)` in our SQL: a text, BOOL, DATE or small INT64, which all engines write alike (duckdb_functions.sql)."""
 NUMBER = "(-?[0-9][0-9.eE+-]*)"
 
 
@@ -42,6 +44,8 @@ def written(node: exp.Expr) -> exp.Expr:
 
 
 def _field(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Anonymous) and node.name.upper() == AS_IS:
+        return call("TO_JSON", *node.expressions)
     if not isinstance(node, exp.Struct):
         return call("bq_json_field", node)
     fields: list[exp.Expr] = []

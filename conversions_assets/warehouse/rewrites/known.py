@@ -15,6 +15,7 @@ OWN = frozenset(
         "SORTED_PARAMS",
         "HAS_KEY",
         "ROW_HASH",
+        "AS_IS",
         "ROW_AS_JSON",
         "COLUMNS_OF",
         "DateStrToDate",
