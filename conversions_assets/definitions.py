@@ -19,6 +19,7 @@ from conversions_assets.automation.drift_audit import drift_audit_job, weekly_dr
 from conversions_assets.automation.loads import changed_days_sensor, crm_loads_sensor
 from conversions_assets.automation.scan import scan_job
 from conversions_assets.components import CrmTables, CustomConversion
+from conversions_assets.components.predicted_value import refuse_wrong_targets
 from conversions_assets.contract.check.catalog import Catalog
 from conversions_assets.contract.check.static import check
 from conversions_assets.contract.conversion import Conversion
@@ -144,7 +145,9 @@ def _read_deployment(tree: "_Tree", package: Path) -> Deployment:
     declared = {raw.table: raw for component in datasets for raw in component.raw_tables()}
     schemas = read_schema_files(package / "defs") | warehouse_schemas(read_warehouse_settings())
     folders = {component.dataset: component.folder for component in datasets}
-    return Deployment(conversions, refused, Catalog(schemas, declared), folders)
+    catalog = Catalog(schemas, declared)
+    refuse_wrong_targets(conversions, [error.findings[0].path.parent.name for error in refused], catalog)
+    return Deployment(conversions, refused, catalog, folders)
 
 
 class _Tree(ComponentTree):

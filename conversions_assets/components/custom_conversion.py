@@ -14,6 +14,7 @@ from conversions_assets.automation.scan import changed_days_asset
 from conversions_assets.components.freshness import Freshness
 from conversions_assets.components.guard import Guard
 from conversions_assets.components.located import LocatedComponent, yaml_error
+from conversions_assets.components.predicted_value import PredictedValueSettings
 from conversions_assets.components.scaffolders import CustomConversionScaffolder
 from conversions_assets.contract.conversion import MAX_WINDOW_DAYS, Conversion, Dedup, check_name
 from conversions_assets.contract.query import read_query
@@ -31,6 +32,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         dedup: which `created` wins among rows of one id.
         freshness: when `adjusted/<name>` counts as stale.
         guard: limits of R19 where this conversion's differ from those of project.yaml.
+        predicted_value: the value is predicted from what leads before became, not what the SQL says.
         group: both assets' group; without it `conversions` and `adjusted`.
     """
 
@@ -40,6 +42,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
     dedup: Dedup = "earliest"
     freshness: Freshness | None = None
     guard: Guard | None = None
+    predicted_value: PredictedValueSettings | None = None
     owners: list[str] = []
     description: str | None = None
     group: str | None = None
@@ -111,6 +114,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
             window_days=self.adjustment_window_days,
             dedup=self.dedup,
             project=self.guard.applied(load_project()) if self.guard else load_project(),
+            predicted=self.predicted_value.resolved() if self.predicted_value else None,
         )
 
 

@@ -15,6 +15,7 @@ RESERVED_DATASETS = ("conversions", "predicted", "adjusted")
 MAX_WINDOW_DAYS = 365
 
 Dedup = Literal["earliest", "latest"]
+Link = Literal["latest", "first", "all"]
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,42 @@ class Days:
 
 
 @dataclass(frozen=True)
+class PredictedValue:
+    """How a lead's value is predicted from what it may become (R25-R28).
+
+    Attributes:
+        target: the conversion whose value is predicted.
+        window_days: a target counts for a lead until so many times 24 hours after it.
+        link: which leads of a person a target belongs to: the latest one before it, the first one, or all of them.
+        include: keys of params to learn from; None: all.
+        exclude: keys of params to leave out.
+        lookback_days: without a target in so many days before a run nothing is predicted.
+    """
+
+    target: str
+    window_days: int = 40
+    link: Link = "latest"
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    lookback_days: int = 60
+
+    @property
+    def published_targets(self) -> Table:
+        return Table("adjusted", self.target)
+
+    @property
+    def published_target_days(self) -> Table:
+        return Table("adjusted", f"_{self.target}_days")
+
+
+@dataclass(frozen=True)
 class Conversion:
     """One conversion: its SQL and its settings.
 
     Attributes:
         window_days: W of R14; 0: each day is published once and then frozen.
         dedup: which `created` wins among rows of one id (R5).
+        predicted: how its value is predicted; None: the value is what the SQL says.
     """
 
     name: str
@@ -57,6 +88,7 @@ class Conversion:
     window_days: int
     dedup: Dedup
     project: Project
+    predicted: PredictedValue | None = None
 
     @property
     def stored(self) -> Table:
@@ -90,6 +122,18 @@ class Conversion:
     @property
     def raw_rows(self) -> Table:
         return Table("adjusted", f"_{self.name}_raw_rows")
+
+    @property
+    def scores(self) -> Table:
+        return Table("predicted", self.name)
+
+    @property
+    def scored_days(self) -> Table:
+        return Table("predicted", f"_{self.name}_days")
+
+    @property
+    def models(self) -> Table:
+        return Table("predicted", f"{self.name}_models")
 
 
 def check_name(name: str) -> str | None:
