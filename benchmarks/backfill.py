@@ -28,6 +28,7 @@ def main() -> int:
     from cli_part import measure_commands, measure_loading
     from crm import make_crm
     from data_part import measure_data, measure_memory
+    from react_part import measure_react
 
     measured: list[Measured] = []
     for rows in options.rows:
@@ -38,6 +39,7 @@ def main() -> int:
             "command": lambda crm=crm, rows=rows: measure_commands(  # type: ignore[misc]
                 FOLDER, crm, options.runs, 1.7 if rows >= LARGE else 2.5
             ),
+            "react": lambda crm=crm: measure_react(FOLDER, crm, options.runs),  # type: ignore[misc]
         }
         wanted = [name for name in parts if name in options.only]
         if wanted:
@@ -58,7 +60,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parts = ("data", "memory", "command", "load")
+    parts = ("data", "memory", "command", "react", "load")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[3_000_000], help="deals, and as many contacts: 3000000 12000000"

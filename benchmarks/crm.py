@@ -111,7 +111,7 @@ UPDATE hubspot.deals
 SET
   amount = amount + 5,
   stage = CASE WHEN place % 10 = 0 THEN 'lost' ELSE stage END,
-  updated_at = updated_at + INTERVAL 1 MINUTE
+  updated_at = updated_at + to_minutes($repetition + 1)
 FROM picked WHERE picked.id = deals.id
 """
 
@@ -138,5 +138,16 @@ def change_deals(path: Path, repetition: int) -> None:
         connection.execute("SET TimeZone = 'UTC'")
         pick, update = CHANGE.split(";")
         connection.execute(pick, {"repetition": repetition})
-        connection.execute(update)
+        connection.execute(update, {"repetition": repetition})
+        connection.execute("CHECKPOINT")
+
+
+def load_again(path: Path) -> None:
+    """A later load in which one contact was touched and nothing is different."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(
+            "UPDATE hubspot.contacts SET updated_at = (SELECT max(updated_at) FROM hubspot.contacts) "
+            "+ INTERVAL 1 SECOND WHERE id = 'C000000001'"
+        )
         connection.execute("CHECKPOINT")

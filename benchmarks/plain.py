@@ -48,7 +48,10 @@ CREATE TABLE IF NOT EXISTS plain.ledger (
   id VARCHAR, version BIGINT, reason VARCHAR, before VARCHAR, after VARCHAR, day_before DATE, day_after DATE,
   value_delta DOUBLE, crm_load_id VARCHAR, run_id VARCHAR, note VARCHAR, changed_at TIMESTAMPTZ
 );
+CREATE TABLE IF NOT EXISTS plain.days (day DATE, fingerprint UBIGINT);
 """
+
+FINGERPRINTS = "SELECT day, bit_xor(hash(r)) AS fingerprint FROM ({rows}) AS r GROUP BY day"
 
 ADJUST = """
 CREATE OR REPLACE TEMP TABLE own AS SELECT * FROM plain.deal WHERE day BETWEEN DATE '{first}' AND DATE '{last}';
@@ -145,6 +148,30 @@ def adjust(path: Path, first: date, last: date, window: tuple[date, date], run: 
     with _open(path) as connection:
         connection.execute(TABLES)
         connection.execute(ADJUST.format(first=first, last=last, query=query, run=run))
+
+
+def react(path: Path, window: tuple[date, date], run: str) -> None:
+    """A new load: find the days of the window whose rows are not those that were published, and do both for them."""
+    with _open(path) as connection:
+        connection.execute(TABLES)
+        for table in ("deals", "contacts"):
+            connection.execute(f"SELECT max(updated_at), count(*) FROM hubspot.{table}").fetchall()
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE now AS {FINGERPRINTS.format(rows=won(*window))}")
+        changed = connection.execute(
+            "SELECT min(n.day), max(n.day) FROM now AS n LEFT JOIN plain.days AS d ON d.day = n.day "
+            "WHERE d.fingerprint IS DISTINCT FROM n.fingerprint"
+        ).fetchone()
+    if changed is None or changed[0] is None:
+        return
+    first, last = changed
+    convert(path, first, last, run)
+    adjust(path, first, last, window, run)
+    with _open(path) as connection:
+        connection.execute("BEGIN")
+        connection.execute(f"DELETE FROM plain.days WHERE day BETWEEN DATE '{first}' AND DATE '{last}'")
+        rows = f"SELECT * EXCLUDE (run_id) FROM plain.deal WHERE day BETWEEN DATE '{first}' AND DATE '{last}'"
+        connection.execute(f"INSERT INTO plain.days {FINGERPRINTS.format(rows=rows)}")
+        connection.execute("COMMIT")
 
 
 def won(first: date, last: date, only: str = "") -> str:

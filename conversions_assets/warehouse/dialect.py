@@ -4,6 +4,7 @@ What is rewritten stands in `rewrites/` and `duckdb_bigquery.sql`; the different
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import sqlglot
 from sqlglot import ErrorLevel, exp
@@ -44,11 +45,12 @@ def to_duckdb(tree: exp.Expr, float_columns: Iterable[str] = ()) -> str:
     """
     translated = rewritten(tree, float_columns)
     try:
-        return translated.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+        return translated.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, copy=False)
     except UnsupportedError as error:
         raise DialectError(f"DuckDB has no equal of this BigQuery SQL: {error}") from error
 
 
+@cache
 def bigquery_type(duckdb_type: str) -> str:
     """The BigQuery name of a DuckDB type: 'VARCHAR' -> 'STRING', 'TIMESTAMP' -> 'DATETIME'."""
     if duckdb_type.strip('"') == "NULL":

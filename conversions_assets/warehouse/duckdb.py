@@ -3,8 +3,8 @@
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from sqlglot import exp
 
 from conversions_assets.warehouse.base import Statement, Table, WarehouseError, WarehouseLockedError
 from conversions_assets.warehouse.dialect import bigquery_type, to_duckdb
+from conversions_assets.warehouse.macros import missing_macros
 from conversions_assets.warehouse.rewrites.wildcards import expand_wildcards
 
 logger = logging.getLogger(__name__)
 
 HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 CATALOG = "_warehouse"
+FLOAT = re.compile("DOUBLE|FLOAT")
 FLOAT_FIELD = re.compile(r'"?(\w+)"? (?:DOUBLE|FLOAT)')
 ABOUT_SQL = (
     duckdb.BinderException,
@@ -30,7 +32,6 @@ ABOUT_SQL = (
     duckdb.PermissionException,
     duckdb.TransactionException,
 )
-FUNCTIONS = tuple(Path(__file__).with_name(name) for name in ("duckdb_functions.sql", "duckdb_bigquery.sql"))
 # A user's SQL can read tables and nothing else: no files, no network, no extensions, no change of these settings.
 SETTINGS = (
     "SET TimeZone = 'UTC'",
@@ -62,8 +63,7 @@ class DuckDBWarehouse:
         for setting in SETTINGS:
             self._connection.execute(setting)
         self._floats: frozenset[str] | None = None
-        for functions in FUNCTIONS:
-            self._connection.execute(functions.read_text(encoding="utf-8"))
+        self._macros: set[str] = set()
 
     def __enter__(self) -> "DuckDBWarehouse":
         return self
@@ -79,7 +79,7 @@ class DuckDBWarehouse:
         for statement in statements:
             self._run(self._sql(statement.tree), statement.params)
             if isinstance(statement.tree, exp.Create | exp.Alter | exp.Drop):
-                self._floats = None
+                self._keep_floats(statement.tree)
 
     def query(self, statement: Statement) -> list[dict[str, Any]]:
         cursor = self._run(self._sql(statement.tree), statement.params)
@@ -89,10 +89,14 @@ class DuckDBWarehouse:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self._connection.begin()
+        macros = set(self._macros)
         try:
             yield
         except BaseException:
-            self._connection.rollback()
+            self._macros = macros
+            # Where the session is gone, so is the transaction, and the first error tells why.
+            with suppress(duckdb.Error):
+                self._connection.rollback()
             raise
         self._connection.commit()
 
@@ -131,18 +135,35 @@ class DuckDBWarehouse:
 
     def _float_columns(self) -> frozenset[str]:
         if self._floats is None:
-            rows = self._connection.execute(
-                "SELECT column_name, data_type FROM duckdb_columns() WHERE data_type SIMILAR TO '.*(DOUBLE|FLOAT).*'"
-            ).fetchall()
-            fields = (name for _, kind in rows for name in FLOAT_FIELD.findall(kind))
-            self._floats = frozenset(name for name, _ in rows) | frozenset(fields)
+            rows = self._connection.execute("SELECT column_name, data_type FROM duckdb_columns()").fetchall()
+            self._floats = frozenset(_float_names(rows))
         return self._floats
+
+    def _keep_floats(self, tree: exp.Expr) -> None:
+        if isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) and self._floats is not None:
+            # A temporary table adds its own: to look at all tables again costs more than most statements.
+            table = tree.find(exp.Table)
+            rows = self._connection.execute(f"DESCRIBE {table.sql(dialect='duckdb')}").fetchall() if table else []
+            self._floats |= frozenset(_float_names((name, kind) for name, kind, *_ in rows))
+        else:
+            self._floats = None
 
     def _run(self, sql: str, params: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
         try:
+            for name, macro in missing_macros(sql, self._macros):
+                self._connection.execute(macro)
+                self._macros.add(name)
             return self._connection.execute(sql, dict(params) or None)
         except duckdb.Error as error:
             raise WarehouseError(_message(error)) from None
+
+
+def _float_names(columns: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Names of columns that hold a DOUBLE or FLOAT, and of such fields in them."""
+    for name, kind in columns:
+        if FLOAT.search(kind):
+            yield name
+            yield from FLOAT_FIELD.findall(kind)
 
 
 def _message(error: duckdb.Error) -> str:

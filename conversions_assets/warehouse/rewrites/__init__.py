@@ -27,11 +27,11 @@ def rewritten(tree: exp.Expr, float_columns: Iterable[str] = ()) -> exp.Expr:
     """
     # The extra root lets the tree's own top be replaced.
     root = exp.Paren(this=tree.copy())
-    refuse_unknown(root)
-    with_nan(root, float_columns)
-    # Children first, so that what stands inside of a rewritten node is rewritten too.
     nodes: list[exp.Expr] = list(root.walk(bfs=True))
-    for node in reversed(nodes):
+    refuse_unknown(nodes)
+    with_nan(nodes, float_columns)
+    # Children first, so that what stands inside of a rewritten node is rewritten too.
+    for node in reversed(list(root.walk(bfs=True))):
         rewrite = _REWRITES.get(type(node))
         parent, key, index = node.parent, node.arg_key, node.index
         if rewrite is None or parent is None or key is None:

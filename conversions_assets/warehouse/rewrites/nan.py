@@ -4,7 +4,7 @@ Only columns and expressions that may hold a FLOAT64 are looked at, by their nam
 counts. The macro bq_is_nan is FALSE for every other type when the query is bound, so a name too many costs nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlglot import exp
 
@@ -18,26 +18,33 @@ PASSED_ON = (
 )  # fmt: skip
 
 
-def with_nan(root: exp.Expr, float_columns: Iterable[str]) -> None:
-    """Rewrite comparisons, orders, MIN and LEAST of what may be NaN, in place."""
-    names = _names(root, {name.lower() for name in float_columns})
-    for node in list(root.find_all(*_REWRITES)):
-        if node.parent is not None and not isinstance(node.parent, exp.Update):
-            _REWRITES[type(node)](node, lambda part: _may_be_nan(part, names))
+def with_nan(nodes: Iterable[exp.Expr], float_columns: Iterable[str]) -> None:
+    """Rewrite comparisons, orders, MIN and LEAST of what may be NaN, in place.
+
+    Args:
+        nodes: all of a tree, from its root on.
+    """
+    nodes = list(nodes)
+    names = _names(nodes, {name.lower() for name in float_columns})
+    for node in nodes:
+        rewrite = _REWRITES.get(type(node))
+        if rewrite is not None and node.parent is not None and not isinstance(node.parent, exp.Update):
+            rewrite(node, lambda part: _may_be_nan(part, names))
 
 
-def _names(root: exp.Expr, names: set[str]) -> set[str]:
-    aliases = [(node.alias.lower(), node.this) for node in root.find_all(exp.Alias)]
-    aliases += [
-        (column.name.lower(), unnest) for unnest in root.find_all(exp.Unnest)
-        for column in (unnest.args["alias"].columns if unnest.args.get("alias") else [])
-    ]  # fmt: skip
-    aliases += [(field.name.lower(), field.expression) for field in root.find_all(exp.PropertyEQ)]
-    for column in root.find_all(exp.ColumnDef):
-        if column.kind is not None and column.kind.is_type(exp.DType.DOUBLE):
-            names.add(column.name.lower())
-    for union in root.find_all(exp.SetOperation):
-        aliases += zip((name.lower() for name in union.named_selects), _right(union).selects, strict=False)
+def _names(nodes: Sequence[exp.Expr], names: set[str]) -> set[str]:
+    aliases: list[tuple[str, exp.Expr]] = []
+    for node in nodes:
+        if isinstance(node, exp.Alias):
+            aliases.append((node.alias.lower(), node.this))
+        elif isinstance(node, exp.Unnest) and node.args.get("alias"):
+            aliases += [(column.name.lower(), node) for column in node.args["alias"].columns]
+        elif isinstance(node, exp.PropertyEQ):
+            aliases.append((node.name.lower(), node.expression))
+        elif isinstance(node, exp.ColumnDef) and node.kind is not None and node.kind.is_type(exp.DType.DOUBLE):
+            names.add(node.name.lower())
+        elif isinstance(node, exp.SetOperation):
+            aliases += zip((name.lower() for name in node.named_selects), _right(node).selects, strict=False)
     while True:
         found = {name for name, value in aliases if name not in names and _may_be_nan(value, names)}
         if not found:
