@@ -47,35 +47,64 @@ class CategoryColumn:
         ).fit(_frame(categories(column)))
         return self
 
+    @property
+    def blocks(self) -> list[int]:
+        """Widths of the blocks: one."""
+        return [len(self.encoder.get_feature_names_out())]
+
     def transform(self, column: pd.Series) -> Floats:
         return np.asarray(self.encoder.transform(_frame(categories(column))))
 
 
 @dataclass
 class NumberColumn:
-    """A cubic spline with knots at quantiles, constant outside of the data seen, and a column for missing values."""
+    """A line, its bend (a P-spline with knots at quantiles) and a column for missing values, as three blocks.
+
+    The basis of the bend is scaled so that a ridge on it punishes second differences (Eilers and Marx 1996): shrunk
+    to nothing, a straight line is left. Beyond the 1st and 99th percentile the effect is constant.
+    """
 
     def fit(self, column: pd.Series) -> "NumberColumn":
         values = _numbers(column)
         known = values[np.isfinite(values)]
-        self.median = float(np.median(known))
         self.has_missing = len(known) < len(values)
         knots = np.unique(np.quantile(known, np.linspace(0.01, 0.99, KNOTS)))
         if len(knots) < 2:
             knots = np.array([known.min(), known.max()])
         self.low, self.high = float(knots[0]), float(knots[-1])
-        self.spline = SplineTransformer(knots=knots[:, None], degree=min(DEGREE, len(knots) - 1)).fit(known[:, None])
+        clipped = np.clip(known, self.low, self.high)
+        self.mean, self.deviation = float(clipped.mean()), float(clipped.std()) or 1.0
+        self.spline, self.bend = None, np.zeros((0, 0))
+        if len(knots) > 2:
+            self.spline = SplineTransformer(knots=knots[:, None], degree=DEGREE).fit(known[:, None])
+            differences = np.diff(np.eye(self.spline.n_features_out_), 2, axis=0)
+            _, size, rows = np.linalg.svd(differences, full_matrices=False)
+            self.bend = rows.T / size
+            basis = self._bent(clipped)
+            line = (clipped - self.mean) / self.deviation
+            self.level, self.slope = basis.mean(axis=0), line @ basis / len(line)
         return self
+
+    def _bent(self, values: Floats) -> Floats:
+        return np.asarray(self.spline.transform(values[:, None]) @ self.bend)
+
+    @property
+    def blocks(self) -> list[int]:
+        """Widths of the blocks."""
+        return [1] + ([self.bend.shape[1]] if self.spline else []) + [1] * self.has_missing
 
     def transform(self, column: pd.Series) -> Floats:
         values = _numbers(column)
         missing = ~np.isfinite(values)
-        filled = np.clip(np.where(missing, self.median, values), self.low, self.high)
-        basis = np.asarray(self.spline.transform(filled[:, None]))
-        if not self.has_missing:
-            return basis
-        basis[missing] = 0.0
-        return np.column_stack([basis, missing.astype(float)])
+        filled = np.clip(np.where(missing, self.mean, values), self.low, self.high)
+        line = (filled - self.mean) / self.deviation
+        line[missing] = 0.0
+        parts = [line[:, None]]
+        if self.spline:
+            parts.append(np.where(missing[:, None], 0.0, self._bent(filled) - self.level - np.outer(line, self.slope)))
+        if self.has_missing:
+            parts.append(missing[:, None].astype(float))
+        return np.hstack(parts)
 
 
 class FeatureDesign(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -99,13 +128,13 @@ class FeatureDesign(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.left_out_ = {str(name): reason for name in X.columns if (reason := useless(X[name]))}
         self.used_ = [name for name in X.columns if str(name) not in self.left_out_]
         self.encoders_: list[Any] = []
-        widths = []
+        widths: list[int] = []
         for name in self.used_:
             column = X[name]
             encoder = NumberColumn() if is_number(column) else CategoryColumn(self.min_leads, MAX_LEVELS)
             self.encoders_.append(encoder.fit(column))
-            widths.append(encoder.transform(column.iloc[:1]).shape[1])
-        self.blocks_ = np.repeat(np.arange(len(self.used_)), widths)
+            widths += encoder.blocks
+        self.blocks_ = np.repeat(np.arange(len(widths)), widths)
         return self
 
     def transform(self, X: pd.DataFrame) -> Floats:

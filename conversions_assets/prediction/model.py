@@ -7,13 +7,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import RidgeCV
 from sklearn.utils.validation import check_is_fitted
 
 from conversions_assets.prediction.delay import fit_delay_curve
 from conversions_assets.prediction.design import FeatureDesign
 from conversions_assets.prediction.drift import fit_drift
 from conversions_assets.prediction.rate import CensoredLogit
+from conversions_assets.prediction.values import BlockRidge
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ class PredictedValueModel(BaseEstimator):  # type: ignore[misc]
         positive = known > 0
         if self.level_ == "full" and positive.sum() >= FULL and known.sum() > 0 and columns.shape[1]:
             rows = columns[target]
-            self._ridge = RidgeCV(alphas=np.logspace(-1, 4, 11)).fit(rows[positive], np.log(known[positive]))
+            self._ridge = BlockRidge().fit(rows[positive], np.log(known[positive]), self._design.blocks_)
             self._scale = float(known.sum() / np.exp(self._ridge.predict(rows)).sum())
         return self
 
