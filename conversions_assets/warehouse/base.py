@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlglot import exp
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class WarehouseError(Exception):
@@ -53,6 +56,12 @@ class Warehouse(Protocol):
 
     def query(self, statement: Statement) -> list[dict[str, Any]]:
         """Run a SELECT and return its rows as dictionaries, column name to value."""
+
+    def frame(self, statement: Statement) -> "DataFrame":
+        """Run a SELECT and return its rows by columns; equal texts are one object."""
+
+    def load(self, name: str, frame: "DataFrame") -> None:
+        """Make a temporary table of the session from a DataFrame, or replace it."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """All statements inside commit together at the end, or none does."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from sqlglot import exp
@@ -16,6 +16,9 @@ from conversions_assets.warehouse.base import Statement, Table, WarehouseError, 
 from conversions_assets.warehouse.dialect import bigquery_type, to_duckdb
 from conversions_assets.warehouse.macros import missing_macros
 from conversions_assets.warehouse.rewrites.wildcards import expand_wildcards
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +89,29 @@ class DuckDBWarehouse:
         names = [column[0] for column in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def frame(self, statement: Statement) -> "DataFrame":
+        def read(sql: str, params: Mapping[str, Any]) -> "DataFrame":
+            frame: DataFrame = self._connection.sql(sql, params=dict(params) or None).to_arrow_table().to_pandas()
+            return frame
+
+        return self._run(self._sql(statement.tree), statement.params, read)
+
+    def load(self, name: str, frame: "DataFrame") -> None:
+        view = f"_{name}_frame"
+        self._connection.register(view, frame)
+        try:
+            rows = exp.select("*").from_(exp.to_identifier(view))
+            created = exp.Create(
+                this=exp.to_table(name),
+                kind="TABLE",
+                replace=True,
+                expression=rows,
+                properties=exp.Properties(expressions=[exp.TemporaryProperty()]),
+            )
+            self.execute([Statement(created)])
+        finally:
+            self._connection.unregister(view)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self._connection.begin()
@@ -148,12 +174,12 @@ class DuckDBWarehouse:
         else:
             self._floats = None
 
-    def _run(self, sql: str, params: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
+    def _run(self, sql: str, params: Mapping[str, Any], read: Any = None) -> Any:
         try:
             for name, macro in missing_macros(sql, self._macros):
                 self._connection.execute(macro)
                 self._macros.add(name)
-            return self._connection.execute(sql, dict(params) or None)
+            return read(sql, params) if read else self._connection.execute(sql, dict(params) or None)
         except duckdb.Error as error:
             raise WarehouseError(_message(error)) from None
 

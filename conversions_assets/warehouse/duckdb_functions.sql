@@ -31,6 +31,12 @@ CREATE OR REPLACE TEMP MACRO sorted_params(params) AS
   END;
 -- Whether params has a key.
 CREATE OR REPLACE TEMP MACRO has_key(params, name) AS list_contains(list_transform(params, lambda p: p.key), name);
+-- The value of a key of params; NULL where it is not there. Both lists are made once, however many keys are asked for.
+CREATE OR REPLACE TEMP MACRO param(params, name) AS
+  list_extract(list_transform(params, lambda p: p.value), list_position(list_transform(params, lambda p: p.key), name));
+-- The params of a published row that is written out as JSON (R16).
+CREATE OR REPLACE TEMP MACRO params_in(text) AS
+  from_json(json_extract(text, '$.params'), '[{"key":"VARCHAR","value":"VARCHAR"}]');
 -- R23: 63 bits of a row, for fingerprints. NULL is a value of its own.
 CREATE OR REPLACE TEMP MACRO row_hash(id, client_id, created, amount, other_value, currency, is_qualified, params, user_id, refusal) AS
   (hash(id, client_id, created, amount, other_value, currency, is_qualified, params, user_id, refusal) >> 1)::BIGINT;

@@ -16,6 +16,8 @@ OWN = frozenset(
         "CLEAN_PARAMS",
         "SORTED_PARAMS",
         "HAS_KEY",
+        "PARAM",
+        "PARAMS_IN",
         "ROW_HASH",
         "AS_IS",
         "ROW_AS_JSON",
