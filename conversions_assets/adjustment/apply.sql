@@ -17,7 +17,7 @@ SELECT
   v.note,
   v.changed_at
 FROM versions AS v
-LEFT JOIN published AS p ON p.id = v.id;
+LEFT JOIN known AS p ON p.id = v.id;
 
 DELETE FROM published
 WHERE published.id IN (SELECT id FROM versions WHERE reason <> 'PUBLISHED');

@@ -1,5 +1,5 @@
--- R17, R18, R21: what the candidates' newest state means. Reads `published`, `published_days`, `covered`, `quarantine`, and
--- from the session `own`, `candidates` (sightings.sql) and `staged` (the query over the window and the open day). Leaves
+-- R17, R18, R21: what the candidates' newest state means. Reads `published_days`, `covered`, `quarantine`, and
+-- from the session `own`, `candidates`, `known` (sightings.sql) and `staged` (the query over the window and the open day). Leaves
 -- `seen` (the winning sighting per id) and `cases` (one row per candidate with the action that the rules allow).
 
 -- R17, R18: the winner among all sightings of an id, over the run's days, the window and the open day.
@@ -61,7 +61,7 @@ WITH joined AS (
   FROM (
     SELECT c.id, p.day AS home, p.id IS NOT NULL AS published
     FROM candidates AS c
-    LEFT JOIN published AS p ON p.id = c.id
+    LEFT JOIN known AS p ON p.id = c.id
   ) AS c
   LEFT JOIN seen AS s ON s.id = c.id
   LEFT JOIN returned AS r ON r.id = c.id

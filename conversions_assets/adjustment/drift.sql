@@ -1,4 +1,4 @@
--- R21: how frozen rows differ from what the CRM says now: one row per differing field. Reads `published` and from the session
+-- R21: how frozen rows differ from what the CRM says now: one row per differing field. Reads from the session `known`,
 -- `cases` and `seen`. Leaves `drift_now`.
 
 CREATE OR REPLACE TEMP TABLE drift_now AS
@@ -25,7 +25,7 @@ WITH frozen AS (
     (p.value IS NULL) <> (s.value IS NULL)
       OR COALESCE(ABS(s.value - p.value) >= k.half_unit, FALSE) AS value_differs
   FROM cases AS k
-  LEFT JOIN published AS p ON p.id = k.id
+  LEFT JOIN known AS p ON p.id = k.id
   LEFT JOIN seen AS s ON s.id = k.id
 )
 SELECT

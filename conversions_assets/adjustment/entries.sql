@@ -1,4 +1,4 @@
--- The newest ledger entries of a run: what a person sees first. Reads `published` as it was, and from the session `versions`.
+-- The newest ledger entries of a run: what a person sees first. Reads from the session `known` (as it was) and `versions`.
 SELECT
   v.id,
   v.day,
@@ -10,6 +10,6 @@ SELECT
   v.status AS status_after,
   v.value_delta
 FROM versions AS v
-LEFT JOIN published AS p ON p.id = v.id
+LEFT JOIN known AS p ON p.id = v.id
 ORDER BY IF(v.reason = 'PUBLISHED', 1, 0), v.changed_at DESC, v.id
 LIMIT 20

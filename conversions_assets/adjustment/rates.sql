@@ -1,5 +1,5 @@
 -- R24: the rate of each day and currency that a version may need: units of the project's currency for one unit, by the newest
--- day on which both currencies have a rate, at most 7 days back. Reads `rates` (units of a currency for 1 EUR), `published`
+-- day on which both currencies have a rate, at most 7 days back. Reads `rates` (units of a currency for 1 EUR), `known`
 -- and from the session `cases` and `seen`. Leaves `day_rates`.
 CREATE OR REPLACE TEMP TABLE day_rates AS
 WITH needed AS (
@@ -7,12 +7,12 @@ WITH needed AS (
   UNION DISTINCT
   SELECT s.currency, p.day
   FROM seen AS s
-  JOIN published AS p ON p.id = s.id
+  JOIN known AS p ON p.id = s.id
   WHERE s.currency <> @project_currency
   UNION DISTINCT
   SELECT p.currency, p.day
   FROM cases AS k
-  JOIN published AS p ON p.id = k.id
+  JOIN known AS p ON p.id = k.id
   WHERE p.currency <> @project_currency
 ),
 per_euro AS (

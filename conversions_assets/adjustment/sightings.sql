@@ -1,5 +1,6 @@
 -- What the run's own days hold now, and which ids of them could change anything. Reads `stored`, `published`.
--- Leaves `own` (one row per id) and `candidates` (ids whose state differs from what is published).
+-- Leaves `own` (one row per id), `candidates` (ids whose state differs from what is published) and `known`: what is published
+-- of them, so that the large table is read once.
 
 CREATE OR REPLACE TEMP TABLE own AS
 SELECT s.id, s.client_id, s.created, s.value, s.currency, s.is_qualified, s.params, s.user_id, s.day
@@ -35,3 +36,8 @@ LEFT JOIN own AS o ON o.id = p.id
 WHERE p.day BETWEEN @first_day AND @last_day
   AND p.status = 'ACTIVE'
   AND o.id IS NULL;
+
+CREATE OR REPLACE TEMP TABLE known AS
+SELECT p.*
+FROM published AS p
+JOIN candidates AS c ON c.id = p.id;

@@ -1,4 +1,4 @@
--- R15, R16, R20, R22, R24, R31: the new version of each id that changes. Reads `published`, `ledger` and from the session
+-- R15, R16, R20, R22, R24, R31: the new version of each id that changes. Reads `ledger` and from the session `known`,
 -- `cases`, `seen` and `day_rates`. Leaves `versions`: the published row as it will be, its ledger entry and its place in it.
 
 CREATE OR REPLACE TEMP TABLE versions AS
@@ -19,7 +19,7 @@ WITH compared AS (
       OR p.user_id IS DISTINCT FROM s.user_id
       OR TO_JSON_STRING(as_is(p.params)) IS DISTINCT FROM TO_JSON_STRING(as_is(s.params)) AS attributes_change
   FROM cases AS k
-  LEFT JOIN published AS p ON p.id = k.id
+  LEFT JOIN known AS p ON p.id = k.id
   LEFT JOIN seen AS s ON s.id = k.id
   WHERE k.action IS NOT NULL
 ),
@@ -55,7 +55,7 @@ timed AS (
       TIMESTAMP_ADD(COALESCE(s.created, p.created), INTERVAL 1 MICROSECOND)
     ) AS changed_at
   FROM reasoned AS v
-  LEFT JOIN published AS p ON p.id = v.id
+  LEFT JOIN known AS p ON p.id = v.id
   LEFT JOIN seen AS s ON s.id = v.id
   LEFT JOIN (
     SELECT l.id, MAX(l.version) AS version, MAX(l.changed_at) AS changed_at
@@ -73,7 +73,7 @@ valued AS (
       ELSE p.value
     END AS value
   FROM timed AS t
-  LEFT JOIN published AS p ON p.id = t.id
+  LEFT JOIN known AS p ON p.id = t.id
   LEFT JOIN seen AS s ON s.id = t.id
 )
 SELECT
@@ -126,7 +126,7 @@ SELECT
   p.day AS day_before,
   COALESCE(v.value, 0.0) - COALESCE(p.value, 0.0) AS value_delta
 FROM valued AS v
-LEFT JOIN published AS p ON p.id = v.id
+LEFT JOIN known AS p ON p.id = v.id
 LEFT JOIN seen AS s ON s.id = v.id
 LEFT JOIN day_rates AS x
   ON x.currency = v.currency AND x.day = IF(v.action IN ('VANISH', 'FOLLOW'), p.day, s.day);
