@@ -14,8 +14,9 @@ from conversions_assets.adjustment.report import Published, Reader
 from conversions_assets.adjustment.window import ONE_DAY, Window
 from conversions_assets.contract.columns import minor_units
 from conversions_assets.contract.conversion import Conversion, Days
+
 from conversions_assets.contract.materialise import create_tables as create_conversion_tables
-from conversions_assets.contract.materialise import refuse_other_zone
+from conversions_assets.contract.materialise import refuse_other_zone, refuse_uncomputed
 from conversions_assets.contract.stage import Run, Wanted, stage
 from conversions_assets.warehouse.base import Statement, Table, Warehouse
 from conversions_assets.warehouse.raw import RawTables
@@ -25,10 +26,6 @@ HERE = Path(__file__).parent
 CANDIDATES = Table("", "candidates")
 NOTHING_STAGED = exp.select("id", "day").from_("staged").where(exp.false())
 Progress = Callable[[str], None]
-
-
-class NotComputedError(Exception):
-    """Days are to be published whose conversions were never computed."""
 
 
 def publish(
@@ -49,7 +46,7 @@ def publish(
     """
     create_tables(warehouse, conversion)
     refuse_other_zone(warehouse, conversion)
-    _refuse_uncomputed(warehouse, conversion, days)
+    refuse_uncomputed(warehouse, f"conversions/{conversion.name}", conversion.covered, days)
     window = read_window(warehouse, conversion, run)
     params = _params(conversion, days, window, run)
     tables = _tables(conversion)
@@ -185,18 +182,6 @@ def _params(conversion: Conversion, days: Days, window: Window, run: Run) -> dic
         "thaws": run.thaw is not None,
         "thaw_note": run.thaw,
     }
-
-
-def _refuse_uncomputed(warehouse: Warehouse, conversion: Conversion, days: Days) -> None:
-    covered = exp.select("day").from_(conversion.covered.expression)
-    never = sorted(set(days.all()) - {row["day"] for row in warehouse.query(Statement(covered))})
-    if never:
-        raise NotComputedError(
-            f"conversions/{conversion.name} was never computed for {len(never)} of {len(days)} days (first {never[0]}, "
-            f"last {never[-1]}), so there is nothing to publish. Run first: "
-            f"dg launch --assets conversions/{conversion.name} "
-            f"--partition-range {never[0]}...{never[-1]}"
-        )
 
 
 def _frozen_days(warehouse: Warehouse, conversion: Conversion, window: Window) -> Days | None:

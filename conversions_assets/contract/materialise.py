@@ -13,11 +13,15 @@ from conversions_assets.contract.fingerprints import fingerprint_staged
 from conversions_assets.contract.profile import Row, read_profile
 from conversions_assets.contract.stage import Run, Wanted, stage
 from conversions_assets.project import ConfigurationError
-from conversions_assets.warehouse.base import Statement, Warehouse
+from conversions_assets.warehouse.base import Statement, Table, Warehouse
 from conversions_assets.warehouse.script import bind
 
 HERE = Path(__file__).parent
 Progress = Callable[[str], None]
+
+
+class NotComputedError(Exception):
+    """Days are asked for that the asset before never covered."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,27 @@ def refuse_other_zone(warehouse: Warehouse, conversion: Conversion) -> None:
                 f"{conversion.project.timezone}. Write `timezone: {row['time_zone']}`, or start a new "
                 "conversion in a new folder."
             )
+
+
+def refuse_uncomputed(warehouse: Warehouse, asset: str, covered: Table, days: Days) -> None:
+    """Refuse days that an asset never covered.
+
+    Args:
+        covered: the table of the days that the asset has covered.
+
+    Raises:
+        NotComputedError: it names the days and the command that computes them.
+    """
+    from sqlglot import exp
+
+    seen = exp.select("day").from_(covered.expression)
+    never = sorted(set(days.all()) - {row["day"] for row in warehouse.query(Statement(seen))})
+    if never:
+        raise NotComputedError(
+            f"{asset} was never computed for {len(never)} of {len(days)} days (first {never[0]}, last {never[-1]}), so "
+            f"there is nothing to go on from. Run first: dg launch --assets {asset} "
+            f"--partition-range {never[0]}...{never[-1]}"
+        )
 
 
 def _query(warehouse: Warehouse, file: str, days: Days, latest: datetime) -> list[dict[str, Any]]:

@@ -90,11 +90,11 @@ class DuckDBWarehouse:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def frame(self, statement: Statement) -> "DataFrame":
-        def read(sql: str, params: Mapping[str, Any]) -> "DataFrame":
-            frame: DataFrame = self._connection.sql(sql, params=dict(params) or None).to_arrow_table().to_pandas()
-            return frame
+        def read(sql: str, params: Mapping[str, Any]) -> Any:
+            return self._connection.sql(sql, params=dict(params) or None).to_arrow_table().to_pandas()
 
-        return self._run(self._sql(statement.tree), statement.params, read)
+        frame: DataFrame = self._run(self._sql(statement.tree), statement.params, read)
+        return frame
 
     def load(self, name: str, frame: "DataFrame") -> None:
         view = f"_{name}_frame"
