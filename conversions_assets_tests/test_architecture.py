@@ -19,6 +19,7 @@ ORDER_OF_ROOMS = (
     "automation",
     "assets",
     "adjustment",
+    "prediction",
     "contract",
     "warehouse",
     "project",

@@ -1,6 +1,7 @@
 """The columns of the dataset `adjusted` (docs/rules.md: R16, R21, R22, R24)."""
 
 from conversions_assets.contract.columns import COLUMNS, COVERED_DAYS
+from conversions_assets.contract.conversion import Conversion
 
 PUBLISHED: dict[str, str] = {column.name: column.type for column in COLUMNS} | {
     "day": "DATE",
@@ -22,6 +23,22 @@ PUBLISHED: dict[str, str] = {column.name: column.type for column in COLUMNS} | {
     "run_id": "STRING",
 }
 """`adjusted.<name>`: one row per id."""
+
+OF_A_SCORE: dict[str, str] = {
+    "reported_value": "FLOAT64",
+    "reported_currency": "STRING",
+    "probability": "FLOAT64",
+    "expected_target_value": "FLOAT64",
+    "model_version": "STRING",
+    "scored_at": "TIMESTAMP",
+}
+"""What `adjusted.<name>` has beside these where the value is predicted (R27)."""
+
+
+def published_columns(conversion: Conversion) -> dict[str, str]:
+    """The columns of a conversion's published table."""
+    return PUBLISHED if conversion.predicted is None else PUBLISHED | OF_A_SCORE
+
 
 LEDGER: dict[str, str] = {
     "id": "STRING",

@@ -1,23 +1,24 @@
 """One run of `adjusted/<name>`: what the rules allow to change is changed, with a ledger entry for each (R12-R22)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
 
-from conversions_assets.adjustment.columns import DRIFT, LEDGER, PUBLISHED, PUBLISHED_DAYS, RAW_ROWS
+from conversions_assets.adjustment import scores
+from conversions_assets.adjustment.columns import DRIFT, LEDGER, PUBLISHED_DAYS, RAW_ROWS, published_columns
 from conversions_assets.adjustment.guard import IncompleteLoadError, judge, keep_baseline
 from conversions_assets.adjustment.rates import rates_source
 from conversions_assets.adjustment.report import Published, Reader
 from conversions_assets.adjustment.window import ONE_DAY, Window
 from conversions_assets.contract.columns import minor_units
 from conversions_assets.contract.conversion import Conversion, Days
-
 from conversions_assets.contract.materialise import create_tables as create_conversion_tables
 from conversions_assets.contract.materialise import refuse_other_zone, refuse_uncomputed
 from conversions_assets.contract.stage import Run, Wanted, stage
+from conversions_assets.prediction.tables import create_tables as create_tables_of_scores
 from conversions_assets.warehouse.base import Statement, Table, Warehouse
 from conversions_assets.warehouse.raw import RawTables
 from conversions_assets.warehouse.script import bind
@@ -47,10 +48,13 @@ def publish(
     create_tables(warehouse, conversion)
     refuse_other_zone(warehouse, conversion)
     refuse_uncomputed(warehouse, f"conversions/{conversion.name}", conversion.covered, days)
+    if conversion.predicted is not None:
+        refuse_uncomputed(warehouse, f"predicted/{conversion.name}", conversion.scored_days, days)
     window = read_window(warehouse, conversion, run)
     params = _params(conversion, days, window, run)
-    tables = _tables(conversion)
-    beside = _look(warehouse, conversion, days, run, window, progress)
+    columns = published_columns(conversion)
+    tables = scores.with_scores(warehouse, conversion, _tables(conversion), params)
+    beside = _look(warehouse, conversion, days, run, window, tables, params, progress)
     params |= {"first_seen_day": beside.first, "open_day": beside.last, "seen_at": _seen_at(warehouse, conversion, run)}
     warehouse.execute(bind(HERE / "cases.sql", tables, params))
     verdict = judge(warehouse, conversion, tables, params, run, raw_tables or {})
@@ -59,12 +63,14 @@ def publish(
     params |= {"release_note": verdict.note}
     tables["rates"] = rates_source(warehouse)
     for script in ("rates.sql", "versions.sql", "drift.sql"):
-        warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
-    reader = Reader(warehouse, tables, params)
+        warehouse.execute(bind(HERE / script, tables, params, columns))
+    scores.add_to_versions(warehouse, conversion, tables, params)
+    scores.add_to_drift(warehouse, conversion)
+    reader = Reader(warehouse, tables, params, columns)
     changes, entries = reader.rows("changes.sql"), reader.rows("entries.sql")
     with warehouse.transaction():
         for script in ("apply.sql", "drift_report.sql", "published_days.sql"):
-            warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
+            warehouse.execute(bind(HERE / script, tables, params, columns))
         warehouse.execute(keep_baseline(conversion, verdict, run))
     progress(f"published {sum(row['ids'] for row in changes):,} versions in one transaction")
     return Published(
@@ -74,20 +80,28 @@ def publish(
         reader.rows("totals.sql"),
         reader.drift(),
         entries,
-        reader.rows("window_sums.sql"),
-        reader.replay(),
+        reader.rows("window_sums.sql", **scores.newest_values(conversion)),
+        reader.replay(ledger=scores.ledger_with_scores(warehouse, conversion)),
         verdict,
     )
 
 
 def _look(
-    warehouse: Warehouse, conversion: Conversion, days: Days, run: Run, window: Window, progress: Progress
+    warehouse: Warehouse,
+    conversion: Conversion,
+    days: Days,
+    run: Run,
+    window: Window,
+    tables: Mapping[str, Table | exp.Query],
+    params: Mapping[str, Any],
+    progress: Progress,
 ) -> Days:
     """Leave the run's own rows, the ids that differ, and what the query says of them now in the session.
 
     Returns the days beside the run's own on which a sighting counts (R17, R18).
     """
-    warehouse.execute(bind(HERE / "sightings.sql", _tables(conversion), _params(conversion, days, window, run)))
+    warehouse.execute(bind(HERE / "sightings.sql", tables, params))
+    scores.add_candidates(warehouse, conversion, tables)
     differing, missing = _count_candidates(warehouse)
     progress(f"{differing:,} ids of {days} differ from what is published; window from {window.first} to {window.last}")
     beside = window.seen_beside(days, conversion.start_date, something_missing=missing > 0)
@@ -119,8 +133,12 @@ def audit_drift(
         "seen_at": _seen_at(warehouse, conversion, run),
     }
     tables = _tables(conversion) | {"stored": _STAGED, "quarantine": NOTHING_STAGED}
-    for script in ("sightings.sql", "cases.sql", "drift.sql"):
-        warehouse.execute(bind(HERE / script, tables, params, PUBLISHED))
+    tables = scores.with_scores(warehouse, conversion, tables, params)
+    warehouse.execute(bind(HERE / "sightings.sql", tables, params))
+    scores.add_candidates(warehouse, conversion, tables)
+    for script in ("cases.sql", "drift.sql"):
+        warehouse.execute(bind(HERE / script, tables, params))
+    scores.add_to_drift(warehouse, conversion)
     with warehouse.transaction():
         warehouse.execute(bind(HERE / "drift_report.sql", tables, params))
     reader = Reader(warehouse, tables, params)
@@ -130,7 +148,9 @@ def audit_drift(
 def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
     """Make the conversion's tables of both datasets unless they are there."""
     create_conversion_tables(warehouse, conversion)
-    warehouse.create_table(conversion.published, PUBLISHED)
+    if conversion.predicted is not None:
+        create_tables_of_scores(warehouse, conversion)
+    warehouse.create_table(conversion.published, published_columns(conversion))
     warehouse.create_table(conversion.ledger, LEDGER)
     warehouse.create_table(conversion.drift, DRIFT)
     warehouse.create_table(conversion.published_days, PUBLISHED_DAYS)

@@ -1,7 +1,7 @@
 """What a run of `adjusted/<name>` tells a person: sums, newest ledger entries, drift, and whether the ledger holds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -107,23 +107,25 @@ class Published:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads sums for one run."""
+    """Reads sums for one run. `columns`: those of the published table."""
 
     warehouse: Warehouse
     tables: Mapping[str, Table | exp.Query]
     params: Mapping[str, Any]
+    columns: Mapping[str, str] = field(default_factory=lambda: PUBLISHED)
 
-    def rows(self, file: str) -> list[dict[str, Any]]:
-        """The result of one of the .sql files beside this one."""
-        [statement] = bind(HERE / file, self.tables, self.params, PUBLISHED)
+    def rows(self, file: str, **tables: Table | exp.Query) -> list[dict[str, Any]]:
+        """The result of one of the .sql files beside this one; `tables` stand in the place of others."""
+        [statement] = bind(HERE / file, {**self.tables, **tables}, self.params, self.columns)
         return self.warehouse.query(statement)
 
     def drift(self) -> Drift:
         """The drift report in sums."""
         return Drift(self.rows("drift_sums.sql"), self.rows("drift_days.sql"), self.rows("drift_ages.sql"))
 
-    def replay(self) -> Replay:
+    def replay(self, ledger: Table | exp.Query) -> Replay:
         """Compare ledger and published table; reads `versions` of the session."""
-        [statement] = bind(HERE / "replay.sql", self.tables, {**self.params, "most_rows": MOST_ROWS}, PUBLISHED)
+        tables, params = {**self.tables, "ledger": ledger}, {**self.params, "most_rows": MOST_ROWS}
+        [statement] = bind(HERE / "replay.sql", tables, params, self.columns)
         [found] = self.warehouse.query(statement)
         return Replay(**found)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlglot import exp
 
 from conversions_assets.adjustment.publish import create_tables, read_window
+from conversions_assets.adjustment.scores import applied_form
 from conversions_assets.adjustment.window import Window
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.fingerprints import fingerprint_staged
@@ -33,7 +34,8 @@ class Scan:
         missing: closed days that were never published, also older ones.
         changed: published days of the window whose rows differ from what was applied.
         convert: ranges to rerun from the query on, both assets in one run each.
-        publish: ranges whose conversions are what the query says but were not published: `adjusted` alone (R11).
+        publish: ranges whose conversions are what the query says but were not published: `adjusted` alone (R11), with
+            `predicted` where the value is predicted, also because there is a newer model (R28).
     """
 
     window: Window
@@ -90,7 +92,8 @@ def scan(warehouse: Warehouse, conversion: Conversion, run: Run, progress: Progr
         unsettled = _unsettled(warehouse, conversion, days, window)
     missing = _never_published(conversion, window, applied)
     convert = {day for day in now if day not in stored or stored[day] != now[day]}
-    publish = {day for day in now if day not in applied or applied[day] != now[day]} | unsettled
+    wanted = applied_form(warehouse, conversion, now)
+    publish = {day for day in now if day not in applied or applied[day] != wanted[day]} | unsettled
     changed = sorted((convert | publish) & set(applied))
     older = [day for day in missing if day < window.first]
     return Scan(
@@ -120,8 +123,9 @@ def stale_days(warehouse: Warehouse, conversion: Conversion, window: Window) -> 
     stored, applied = (_fingerprints(warehouse, table) for table in (conversion.covered, conversion.published_days))
     first = max(min(window.first, window.last), conversion.start_date)
     days = Days(first, window.last).all() if first <= window.last else []
+    wanted = applied_form(warehouse, conversion, stored)
     missing = [day for day in days if day not in applied]
-    stale = [day for day in days if day >= window.first and day in applied and stored.get(day) != applied[day]]
+    stale = [day for day in days if day >= window.first and day in applied and wanted.get(day) != applied[day]]
     return missing, stale
 
 

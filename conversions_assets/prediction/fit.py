@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conversions_assets.contract.conversion import Conversion, PredictedValue
+from conversions_assets.contract.materialise import create_tables as create_conversion_tables
 from conversions_assets.contract.materialise import refuse_other_zone
 from conversions_assets.contract.stage import Run
 from conversions_assets.prediction.eligibility import Eligibility, judge
@@ -55,6 +56,7 @@ def fit_model(warehouse: Warehouse, conversion: Conversion, run: Run, progress: 
     """
     predicted = conversion.predicted
     assert predicted is not None
+    create_conversion_tables(warehouse, conversion)
     create_tables(warehouse, conversion)
     refuse_other_zone(warehouse, conversion)
     eligibility, newest = judge(warehouse, conversion, predicted, run), newest_model(warehouse, conversion)

@@ -17,6 +17,9 @@ from conversions_assets.warehouse.base import Statement, Warehouse
 if TYPE_CHECKING:
     from conversions_assets.prediction.model import PredictedValueModel
 
+NO_MODEL = "none"
+"""Stands for the version where there is no model."""
+
 
 @dataclass(frozen=True)
 class StoredModel:

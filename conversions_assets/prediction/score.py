@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from conversions_assets.contract.conversion import Conversion, Days, PredictedValue
+from conversions_assets.contract.materialise import create_tables as create_conversion_tables
 from conversions_assets.contract.materialise import refuse_other_zone, refuse_uncomputed
 from conversions_assets.contract.stage import Run
 from conversions_assets.prediction.eligibility import Eligibility, judge
 from conversions_assets.prediction.features import only_features, read_features
-from conversions_assets.prediction.models import StoredModel, newest_model
+from conversions_assets.prediction.models import NO_MODEL, StoredModel, newest_model
 from conversions_assets.prediction.tables import MICROS_PER_DAY, Tables, create_tables, cut_off, link, reading
 from conversions_assets.warehouse.base import Warehouse
 from conversions_assets.warehouse.dialect import parse_expression
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from conversions_assets.prediction.model import PredictedValueModel
 
 HERE = Path(__file__).parent
-NO_MODEL = "none"
 DECIMALS = 10
 """What is left of the noise of floats, which depends on how many leads are scored at once."""
 Progress = Callable[[str], None]
@@ -60,6 +60,7 @@ def predict_days(
     """
     predicted = conversion.predicted
     assert predicted is not None
+    create_conversion_tables(warehouse, conversion)
     create_tables(warehouse, conversion)
     refuse_other_zone(warehouse, conversion)
     refuse_uncomputed(warehouse, f"conversions/{conversion.name}", conversion.covered, days)

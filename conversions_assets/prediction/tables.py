@@ -7,7 +7,6 @@ from typing import Any
 from sqlglot import exp
 
 from conversions_assets.contract.conversion import Conversion, PredictedValue
-from conversions_assets.contract.materialise import create_tables as create_conversion_tables
 from conversions_assets.contract.stage import ONE_DAY, Run
 from conversions_assets.prediction.columns import MODELS, SCORED_DAYS, SCORES
 from conversions_assets.warehouse.base import Statement, Table, Warehouse
@@ -21,8 +20,7 @@ Tables = dict[str, Table | exp.Query]
 
 
 def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
-    """Make the conversion's tables of the datasets `conversions` and `predicted` unless they are there."""
-    create_conversion_tables(warehouse, conversion)
+    """Make the conversion's tables of the dataset `predicted` unless they are there."""
     warehouse.create_table(conversion.scores, SCORES)
     warehouse.create_table(conversion.scored_days, SCORED_DAYS)
     warehouse.create_table(conversion.models, MODELS)
