@@ -63,6 +63,7 @@ class Deployment:
     root: Path
     now: str = "2026-01-31T06:00:00+00:00"
     module: str = field(default="")
+    _loaded: tuple[Any, dg.Definitions] | None = None
 
     @property
     def defs(self) -> Path:
@@ -91,9 +92,13 @@ class Deployment:
             path.write_text(text, encoding="utf-8")
 
     def load(self) -> dg.Definitions:
-        """The definitions, as Dagster would load them."""
+        """The definitions, as Dagster would load them: anew when a file or the clock has changed."""
         self.point()
-        return build_definitions(self.root / self.module)
+        files = [self.root / "project.yaml", *sorted(self.defs.rglob("*"))]
+        state = (self.now, *((path, path.stat().st_mtime_ns) for path in files))
+        if self._loaded is None or self._loaded[0] != state:
+            self._loaded = state, build_definitions(self.root / self.module)
+        return self._loaded[1]
 
     def point(self) -> None:
         """Let this process work with the deployment's files."""
