@@ -35,6 +35,7 @@ ABOUT_SQL = (
     duckdb.PermissionException,
     duckdb.TransactionException,
 )
+DISK = re.compile("Could not (write|truncate|fsync)|No space left|max_temp_directory_size")
 # A user's SQL can read tables and nothing else: no files, no network, no extensions, no change of these settings.
 SETTINGS = (
     "SET TimeZone = 'UTC'",
@@ -63,6 +64,7 @@ class DuckDBWarehouse:
     def __init__(self, path: Path, lock_timeout: timedelta = timedelta(minutes=10)) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = _connect(path, lock_timeout)
+        self._path, self._file = path, _identity(path)
         for setting in SETTINGS:
             self._connection.execute(setting)
         self._floats: frozenset[str] | None = None
@@ -114,17 +116,20 @@ class DuckDBWarehouse:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self._connection.begin()
+        with self._faults():
+            self._connection.begin()
         macros = set(self._macros)
         try:
             yield
+            self._refuse_other_file()
         except BaseException:
             self._macros = macros
             # Where the session is gone, so is the transaction, and the first error tells why.
             with suppress(duckdb.Error):
                 self._connection.rollback()
             raise
-        self._connection.commit()
+        with self._faults():
+            self._connection.commit()
 
     def describe(self, statement: Statement) -> dict[str, str]:
         rows = self._run(f"DESCRIBE {self._sql(statement.tree)}", statement.params).fetchall()
@@ -175,13 +180,25 @@ class DuckDBWarehouse:
             self._floats = None
 
     def _run(self, sql: str, params: Mapping[str, Any], read: Any = None) -> Any:
-        try:
+        with self._faults():
             for name, macro in missing_macros(sql, self._macros):
                 self._connection.execute(macro)
                 self._macros.add(name)
             return read(sql, params) if read else self._connection.execute(sql, dict(params) or None)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
         except duckdb.Error as error:
-            raise WarehouseError(_message(error)) from None
+            raise WarehouseError(_message(error) + _advice(error, self._path)) from None
+
+    def _refuse_other_file(self) -> None:
+        if _identity(self._path) != self._file:
+            raise WarehouseError(
+                f"{self._path} was removed or replaced while this run had it open: what it wrote would be lost. Let "
+                "nothing move the file while a run holds it, then run this again."
+            )
 
 
 def _float_names(columns: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -200,6 +217,25 @@ def _message(error: duckdb.Error) -> str:
         return text
     line = re.sub(r"[\"'].*[\"']", "'…'", text.splitlines()[0])
     return re.sub(r"(?<![A-Za-z])[-+]?\d[\d.]*(?:[eE][-+]?\d+)?", "…", line)
+
+
+def _advice(error: duckdb.Error, path: Path) -> str:
+    """What to do where it is not the statement that is wrong."""
+    kept = f"{path} is as it was before this transaction"
+    if DISK.search(str(error)):
+        return f". The disk is full, or a limit on the size of files is reached; {kept}: make room, then run this again."
+    if isinstance(error, duckdb.ConnectionException | duckdb.FatalException):
+        return f" The session is gone, and {kept}: run this again."
+    return ""
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path; None where none does."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _create(table: Table, columns: Mapping[str, str]) -> exp.Create:
@@ -222,6 +258,8 @@ def _attach(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     file = str(path).replace("'", "''")
     try:
+        # What does not fit into memory lies beside the file, not in the working directory of whoever started us.
+        connection.execute(f"SET temp_directory = '{file}.tmp'")
         connection.execute(f"ATTACH '{file}' AS {CATALOG}")
         connection.execute(f"USE {CATALOG}")
     except BaseException:
