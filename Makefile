@@ -8,7 +8,7 @@ export DAGSTER_HOME
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo dev test check lint types lint-sql validate explain schemas bench bench-contract mutations drift-audit react lock clean
+.PHONY: help setup home demo dev test check lint types lint-sql validate explain schemas bench bench-contract mutations soak drift-audit react lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -65,6 +65,9 @@ bench-contract: .venv/.ready ## the static check, the profile and its suite: ben
 
 mutations: .venv/.ready ## switch each rule of the contract off and show the test that fails
 	$(BIN)/python -m conversions_assets_tests.mutations
+
+soak: .venv/.ready ## 2,000 new random histories against the model of R12-R24: make soak n=2000
+	$(BIN)/python -m conversions_assets_tests.soak $(n)
 
 drift-audit: home ## compare the frozen days of all conversions with the CRM (weekly job, here by hand)
 	$(BIN)/dg launch --job drift_audit

@@ -223,7 +223,7 @@ def _advice(error: duckdb.Error, path: Path) -> str:
     """What to do where it is not the statement that is wrong."""
     kept = f"{path} is as it was before this transaction"
     if DISK.search(str(error)):
-        return f". The disk is full, or a limit on the size of files is reached; {kept}: make room, then run this again."
+        return f". The disk is full, or a limit on file sizes is reached; {kept}: make room, then run this again."
     if isinstance(error, duckdb.ConnectionException | duckdb.FatalException):
         return f" The session is gone, and {kept}: run this again."
     return ""
