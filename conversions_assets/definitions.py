@@ -17,6 +17,7 @@ from conversions_assets.automation.conditions import stale_windows_sensor
 from conversions_assets.automation.dead_runs import dead_runs_sensor
 from conversions_assets.automation.drift_audit import drift_audit_job, weekly_drift_audit
 from conversions_assets.automation.loads import changed_days_sensor, crm_loads_sensor
+from conversions_assets.automation.refit import daily_refit, refit_job
 from conversions_assets.automation.scan import scan_job
 from conversions_assets.components import CrmTables, CustomConversion
 from conversions_assets.components.predicted_value import refuse_wrong_targets
@@ -91,6 +92,7 @@ def build_definitions(package: Path) -> dg.Definitions:
     for finding in findings:
         _warn_once(str(finding))
     audit, scan = drift_audit_job(deployment.conversions), scan_job(deployment.conversions)
+    refit = refit_job(deployment.conversions)
     return dg.Definitions.merge(
         tree.build_defs_at_path(tree.defs_module_path),
         dg.Definitions(
@@ -98,8 +100,8 @@ def build_definitions(package: Path) -> dg.Definitions:
                 "warehouse": warehouse_resource(settings),
                 "raw_tables": dg.ResourceDefinition.hardcoded_resource(deployment.catalog.declared),
             },
-            jobs=[audit, scan],
-            schedules=[weekly_drift_audit(audit, project.timezone)],
+            jobs=[audit, scan, *([refit] if refit else [])],
+            schedules=[weekly_drift_audit(audit, project.timezone), *([daily_refit(refit, project)] if refit else [])],
             sensors=_sensors(deployment.conversions, scan, project) if deployment.conversions else [],
             executor=dg.in_process_executor,
         ),

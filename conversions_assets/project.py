@@ -187,6 +187,11 @@ def data_docs_folder() -> Path:
     return read_warehouse_settings().duckdb_path.parent / "data_docs"
 
 
+def prediction_pages_folder() -> Path:
+    """Where the pages about predicted values lie: beside the warehouse's file."""
+    return read_warehouse_settings().duckdb_path.parent / "predicted_values"
+
+
 def cache_folder() -> Path:
     """Where derived files lie that may be deleted at any time."""
     return Path(os.environ.get("CONVERSIONS_CACHE") or PACKAGE.parent / ".data" / "cache")

@@ -13,6 +13,7 @@ from conversions_assets.adjustment.publish import publish
 from conversions_assets.adjustment.report import Published
 from conversions_assets.adjustment.scan import stale_days
 from conversions_assets.assets.conversions import conversions_key, per_day_metadata
+from conversions_assets.assets.predicted import predicted_key
 from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.stage import Run
@@ -49,6 +50,17 @@ def adjusted_key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["adjusted", name])
 
 
+def daily_keys(conversion: Conversion) -> list[dg.AssetKey]:
+    """The daily assets of a conversion in the order in which one run computes them."""
+    return [conversions_key(conversion.name), *published_keys(conversion)]
+
+
+def published_keys(conversion: Conversion) -> list[dg.AssetKey]:
+    """Those behind `conversions`: what a run needs that publishes what is stored."""
+    scored = [predicted_key(conversion.name)] if conversion.predicted else []
+    return [*scored, adjusted_key(conversion.name)]
+
+
 def adjusted_asset(
     conversion: Conversion,
     partitions: dg.DailyPartitionsDefinition,
@@ -63,7 +75,7 @@ def adjusted_asset(
 
     @dg.asset(
         key=adjusted_key(conversion.name),
-        deps=[conversions_key(conversion.name)],
+        deps=daily_keys(conversion)[:-1],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         kinds={"sql", "duckdb"},

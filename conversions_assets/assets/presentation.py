@@ -1,10 +1,11 @@
 """What a person sees in the Dagster UI: small tables and plots. Imported in runs only."""
 
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
+
+from conversions_assets.charts import draw
 
 MAX_TABLE_ROWS = 31
 
@@ -37,40 +38,13 @@ def curves(title: str, labels: Sequence[str], series: Mapping[str, Sequence[floa
 
 
 def _plot(
-    kind: str, title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], **options: Any
+    kind: Literal["StackedBar", "Line"],
+    title: str,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    **options: Any,
 ) -> dg.MarkdownMetadataValue:
-    import pygal
-    from pygal.style import CleanStyle
-
-    # pygal's hook for map plugins cannot be asked as hooks are today: who asks all of them (pytest) would fail.
-    sys.meta_path[:] = [hook for hook in sys.meta_path if not isinstance(hook, pygal.PluginImportFixer)]
-    chart = getattr(pygal, kind)(
-        title=title,
-        # The UI shows it in a narrow dialog: large letters, few labels.
-        style=CleanStyle(
-            font_family="sans-serif",
-            label_font_size=20,
-            major_label_font_size=20,
-            legend_font_size=22,
-            title_font_size=26,
-            stroke_width=3,
-        ),
-        width=900,
-        height=600,
-        x_label_rotation=60,
-        show_minor_x_labels=False,
-        truncate_label=-1,
-        margin=12,
-        legend_at_bottom=True,
-        legend_at_bottom_columns=1,
-        js=[],
-        **options,
-    )
-    chart.x_labels = list(labels)
-    chart.x_labels_major = list(labels)[:: max(1, len(labels) // 8)]
-    for name, values in series.items():
-        chart.add(name, list(values))
-    return dg.MetadataValue.md(f"![{title}]({chart.render_data_uri()})")
+    return dg.MetadataValue.md(f"![{title}]({draw(kind, title, labels, series, **options)})")
 
 
 def sql(text: str) -> dg.MarkdownMetadataValue:

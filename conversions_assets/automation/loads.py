@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from conversions_assets.adjustment.scan import was_published
-from conversions_assets.assets.adjusted import adjusted_key
-from conversions_assets.assets.conversions import conversions_key
+from conversions_assets.assets.adjusted import daily_keys
 from conversions_assets.assets.raw import raw_key
 from conversions_assets.assets.warehouse import WarehouseResource
 from conversions_assets.automation.scan import SCAN, rerun_requests, scan_config
 from conversions_assets.contract.conversion import Conversion
+from conversions_assets.prediction.models import NO_MODEL, newest_version
 from conversions_assets.project import Project, read_clock
 from conversions_assets.warehouse.base import Table, Warehouse, WarehouseError, WarehouseLockedError
 from conversions_assets.warehouse.raw import RawTables, incomplete_loads, newest_load
@@ -55,7 +55,8 @@ def load_events(loads: Loads, before: Mapping[str, str], declared: RawTables) ->
 def scan_states(
     warehouse: Warehouse, conversions: Sequence[Conversion], loads: Loads, known: Mapping[str, object]
 ) -> dict[str, str]:
-    """What the next scan of each conversion depends on: the loads of its tables, its SQL, the day of the daily scan.
+    """What the next scan of each conversion depends on: the loads of its tables, its SQL, the day of the daily scan,
+    and the newest model where the value is predicted.
 
     A conversion that was never published has none: its first backfill is by hand (R33).
 
@@ -67,7 +68,8 @@ def scan_states(
         if conversion.name not in known and not was_published(warehouse, conversion):
             continue
         seen = "&".join(f"{table}={loads[table]}" for table in sorted(conversion.query.tables, key=str))
-        states[conversion.name] = f"{_daily(conversion.project)}|{conversion.query.version}|{seen}"
+        model = f"|{newest_version(warehouse, conversion) or NO_MODEL}" if conversion.predicted else ""
+        states[conversion.name] = f"{_daily(conversion.project)}|{conversion.query.version}|{seen}{model}"
     return states
 
 
@@ -123,14 +125,14 @@ def crm_loads_sensor(
 
 def changed_days_sensor(conversions: Sequence[Conversion], project: Project) -> dg.SensorDefinition:
     """Starts the runs that finished scans ask for. A scan seen twice starts nothing twice: the run key names it."""
-    keys = [key for c in conversions for key in (conversions_key(c.name), adjusted_key(c.name))]
+    keys = [key for conversion in conversions for key in daily_keys(conversion)]
 
     @dg.sensor(
         name="changed_days",
         asset_selection=dg.AssetSelection.assets(*keys),
         minimum_interval_seconds=project.automation.check_seconds,
         default_status=RUNNING,
-        description="Reruns the days that a scan found: both assets in one run per conversion.",
+        description="Reruns the days that a scan found: the daily assets of a conversion in one run.",
     )
     def _changed_days(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = json.loads(context.cursor or "{}")
@@ -148,13 +150,11 @@ def changed_days_sensor(conversions: Sequence[Conversion], project: Project) -> 
             )
         )
         new = [record for record in records if record.dagster_run.run_id not in handled]
-        known = {conversion.name for conversion in conversions}
         requests = [
             request
             for record in sorted(new, key=lambda record: record.storage_id)
             if record.dagster_run.tags.get(REACTED) != BY_REACT
-            for request in rerun_requests(record.dagster_run)
-            if adjusted_name(request) in known
+            for request in rerun_requests(record.dagster_run, conversions)
         ]
         newest = max((record.update_timestamp.astimezone(UTC) for record in records), default=after)
         return dg.SensorResult(
@@ -169,12 +169,6 @@ def changed_days_sensor(conversions: Sequence[Conversion], project: Project) -> 
         )
 
     return _changed_days
-
-
-def adjusted_name(request: dg.RunRequest) -> str:
-    """The conversion that a rerun is for."""
-    assert request.asset_selection
-    return request.asset_selection[-1].path[-1]
 
 
 def _daily(project: Project) -> str:

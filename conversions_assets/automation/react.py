@@ -8,9 +8,10 @@ import dagster as dg
 from conversions_assets.assets.raw import raw_key
 from conversions_assets.assets.warehouse import WarehouseResource
 from conversions_assets.automation.loads import BY_REACT, REACTED, STATE, load_events, read_loads, scan_states
+from conversions_assets.automation.refit import REFIT, is_refitted, refit_tags
 from conversions_assets.automation.scan import CONVERT, PUBLISH, SCAN, rerun_requests, scan_config
 from conversions_assets.contract.conversion import Conversion
-from conversions_assets.project import ConfigurationError
+from conversions_assets.project import ConfigurationError, Project, read_clock
 from conversions_assets.warehouse.raw import RawTables
 
 Tell = Callable[[str], None]
@@ -46,6 +47,8 @@ def react(
 ) -> Reacted:
     """Scan each published conversion whose loads, SQL or day are new, and rerun what the scans find.
 
+    Once a day the models are fitted anew, and what they score is scanned again.
+
     A conversion whose last scan asked for a rerun is scanned again: the rerun may have failed.
 
     Args:
@@ -75,8 +78,27 @@ def react(
         elif _is_settled(instance, conversion.name, state):
             done.unchanged += 1
         else:
-            _react_to(definitions, conversion.name, state, instance, done, tell)
+            _react_to(definitions, conversion, state, instance, done, tell)
+    scored = [conversion for conversion in conversions if conversion.predicted and conversion.name in states]
+    if scored and not is_refitted(instance, scored[0].project):
+        _refit(definitions, scored[0].project, instance, done, tell)
+        with warehouse.open() as session:
+            states = scan_states(session, scored, loads, known={})
+        for conversion in scored:
+            if not _is_settled(instance, conversion.name, states[conversion.name]):
+                _react_to(definitions, conversion, states[conversion.name], instance, done, tell)
     return done
+
+
+def _refit(
+    definitions: dg.Definitions, project: Project, instance: dg.DagsterInstance, done: Reacted, tell: Tell
+) -> None:
+    result = definitions.resolve_job_def(REFIT).execute_in_process(
+        tags=refit_tags(project, read_clock().now), instance=instance, raise_on_error=False
+    )
+    if not result.success:
+        done.failed.append(f"the run {result.run_id} of {REFIT} failed")
+    tell(done.failed[-1] if not result.success else f"models fitted anew (run {result.run_id})")
 
 
 def _instance_at_home() -> dg.DagsterInstance:
@@ -101,8 +123,14 @@ def _loads_shown(instance: dg.DagsterInstance, declared: RawTables) -> dict[str,
 
 
 def _react_to(
-    definitions: dg.Definitions, name: str, state: str, instance: dg.DagsterInstance, done: Reacted, tell: Tell
+    definitions: dg.Definitions,
+    conversion: Conversion,
+    state: str,
+    instance: dg.DagsterInstance,
+    done: Reacted,
+    tell: Tell,
 ) -> None:
+    name = conversion.name
     scanned = definitions.resolve_job_def(SCAN).execute_in_process(
         run_config=scan_config(name),
         tags={STATE: f"{name}|{state}", REACTED: BY_REACT},
@@ -116,7 +144,7 @@ def _react_to(
         return
     scan_run = instance.get_run_by_id(scanned.run_id)
     assert scan_run is not None
-    for request in rerun_requests(scan_run):
+    for request in rerun_requests(scan_run, [conversion]):
         result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             asset_selection=list(request.asset_selection or ()),
             tags=dict(request.tags),

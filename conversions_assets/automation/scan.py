@@ -7,8 +7,8 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from conversions_assets.adjustment.scan import Scan, scan
-from conversions_assets.assets.adjusted import adjusted_key, fresh_days_result
-from conversions_assets.assets.conversions import conversions_key, run_metadata
+from conversions_assets.assets.adjusted import adjusted_key, daily_keys, fresh_days_result, published_keys
+from conversions_assets.assets.conversions import run_metadata
 from conversions_assets.assets.raw import raw_key
 from conversions_assets.assets.warehouse import POOL, REQUESTED_ON, WarehouseResource, start_run
 from conversions_assets.contract.conversion import Conversion, Days
@@ -94,16 +94,21 @@ def scan_config(name: str) -> dict[str, Any]:
     return {"ops": {"scan_window": {"config": {"conversions": [name]}}}}
 
 
-def rerun_requests(scan_run: dg.DagsterRun) -> Iterator[dg.RunRequest]:
-    """The runs that a scan asks for: what is only to be published first, then what is to be converted, too."""
+def rerun_requests(scan_run: dg.DagsterRun, conversions: Sequence[Conversion]) -> Iterator[dg.RunRequest]:
+    """The runs that a scan asks for: what is only to be published first, then what is to be converted, too.
+
+    Conversions that are no longer there are left out.
+    """
+    known = {conversion.name: conversion for conversion in conversions}
     for tag in (PUBLISH, CONVERT):
         for asked in filter(None, scan_run.tags.get(tag, "").split(",")):
             name, _, days = asked.partition(":")
             first, _, last = days.partition("...")
-            converted = [conversions_key(name)] if tag == CONVERT else []
+            if name not in known:
+                continue
             yield dg.RunRequest(
                 run_key=f"{scan_run.run_id}|{tag}|{asked}",
-                asset_selection=[*converted, adjusted_key(name)],
+                asset_selection=daily_keys(known[name]) if tag == CONVERT else published_keys(known[name]),
                 tags={
                     ASSET_PARTITION_RANGE_START_TAG: first,
                     ASSET_PARTITION_RANGE_END_TAG: last,
@@ -153,8 +158,8 @@ def _metadata(run: Run, found: Scan) -> Mapping[str, Any]:
         "rows": found.rows,
         "days changed": len(found.changed),
         "days never published": len(found.missing),
-        "rerun of both assets": text(found.convert),
-        "rerun of adjusted alone": text(found.publish),
+        "rerun from the query on": text(found.convert),
+        "rerun of what is stored": text(found.publish),
         "days": presentation.table([{"day": day, "found": _found(found, day)} for day in found.found]),
         **run_metadata(run),
     }

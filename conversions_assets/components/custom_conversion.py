@@ -9,6 +9,8 @@ from pydantic import PrivateAttr, field_validator
 
 from conversions_assets.assets.adjusted import adjusted_asset
 from conversions_assets.assets.conversions import conversion_asset
+from conversions_assets.assets.models import models_asset
+from conversions_assets.assets.predicted import predicted_asset
 from conversions_assets.automation.conditions import rerun_when_stale
 from conversions_assets.automation.scan import changed_days_asset
 from conversions_assets.components.freshness import Freshness
@@ -25,6 +27,8 @@ from conversions_assets.project import ConfigurationError, load_project, read_cl
 class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
     """A conversion: the assets `conversions/<name>` and `adjusted/<name>`, named after their folder.
 
+    With `predicted_value` also `models/<name>` and `predicted/<name>`.
+
     Attributes:
         query: the SQL file beside defs.yaml: BigQuery SQL, one SELECT.
         start_date: the first local day (ISO date). Moving it back adds days, forward hides none.
@@ -33,7 +37,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         freshness: when `adjusted/<name>` counts as stale.
         guard: limits of R19 where this conversion's differ from those of project.yaml.
         predicted_value: the value is predicted from what leads before became, not what the SQL says.
-        group: both assets' group; without it `conversions` and `adjusted`.
+        group: the assets' group; without it `conversions`, `predicted` and `adjusted`.
     """
 
     query: str
@@ -79,11 +83,23 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         policy = self.freshness.policy(project.timezone) if self.freshness else None
         assets = [
             conversion_asset(conversion, partitions, self.description, self.owners, self.group or "conversions"),
+            *self._predicting(conversion, partitions),
             adjusted_asset(conversion, partitions, policy, self.owners, self.group or "adjusted"),
         ]
         if policy is not None:
             assets = rerun_when_stale(assets, conversion)
         return dg.Definitions(assets=[changed_days_asset(conversion, partitions), *assets])
+
+    def _predicting(
+        self, conversion: Conversion, partitions: dg.DailyPartitionsDefinition
+    ) -> list[dg.AssetsDefinition]:
+        if conversion.predicted is None:
+            return []
+        group = self.group or "predicted"
+        return [
+            models_asset(conversion, self.owners, group),
+            predicted_asset(conversion, partitions, self.owners, group),
+        ]
 
     @property
     def conversion(self) -> Conversion:

@@ -12,6 +12,7 @@ from conversions_assets.contract.materialise import refuse_other_zone
 from conversions_assets.contract.stage import Run
 from conversions_assets.prediction.eligibility import Eligibility, judge
 from conversions_assets.prediction.models import StoredModel, newest_model, store
+from conversions_assets.prediction.report import make_report
 from conversions_assets.prediction.tables import create_tables, cut_off
 from conversions_assets.prediction.training import (
     Summary,
@@ -47,6 +48,16 @@ class Fitted:
     problem: str | None
     summary: Summary | None
 
+    @property
+    def sentence(self) -> str:
+        """What the run did."""
+        if self.problem is not None:
+            return f"no new model: {self.problem}"
+        assert self.model is not None
+        if not self.is_new:
+            return f"model {self.model.version} stands: nothing has changed since it was fitted"
+        return f"fitted model {self.model.version} on {self.model.report['targets']:,} targets"
+
 
 def fit_model(warehouse: Warehouse, conversion: Conversion, run: Run, progress: Progress = lambda _: None) -> Fitted:
     """Fit a model unless the newest one was fitted on the same data, for the same day and settings.
@@ -70,7 +81,7 @@ def fit_model(warehouse: Warehouse, conversion: Conversion, run: Run, progress: 
         return Fitted(eligibility, newest, False, None, summary)
     training = read_training(warehouse, predicted, until)
     progress(f"fitting on {len(training.X):,} leads, {len(training.features)} features")
-    fitted = _fit(training, predicted, conversion, until)
+    fitted = _fit(training, summary, predicted, conversion, until)
     if isinstance(fitted, str):
         return Fitted(eligibility, newest, False, fitted, summary)
     estimator, report = fitted
@@ -79,7 +90,7 @@ def fit_model(warehouse: Warehouse, conversion: Conversion, run: Run, progress: 
 
 
 def _fit(
-    training: Training, predicted: PredictedValue, conversion: Conversion, until: datetime
+    training: Training, summary: Summary, predicted: PredictedValue, conversion: Conversion, until: datetime
 ) -> "tuple[PredictedValueModel, Mapping[str, Any]] | str":
     """The estimator and its report, or why there is none."""
     from conversions_assets.prediction.model import NoTargets, PredictedValueModel
@@ -93,7 +104,7 @@ def _fit(
             f"no lead has a {predicted.target} within {predicted.window_days} days of it, as far as is known on "
             f"{conversion.project.local_date(until)}: there is nothing to learn from"
         )
-    return estimator, {}
+    return estimator, make_report(estimator, training, summary)
 
 
 def _stored(
