@@ -1,7 +1,9 @@
 """The adjustment rules need many small runs: what is the same in all of them is done once."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -31,6 +33,12 @@ class QuickWarehouse(engine.DuckDBWarehouse):
 
 @pytest.fixture(scope="package", autouse=True)
 def _quick_runs() -> Iterator[None]:
+    with quick_runs():
+        yield
+
+
+@contextmanager
+def quick_runs(*more: ModuleType) -> Iterator[None]:
     """Complete and translate each statement once; the contract's checks (tested elsewhere) find no fault."""
     bound: dict[str, list[Statement]] = {}
     ours: set[int] = set()
@@ -54,7 +62,7 @@ def _quick_runs() -> Iterator[None]:
         return translated[id(tree)]
 
     with pytest.MonkeyPatch.context() as patch:
-        for station in (stage, fingerprints, materialise, publish, scan, guard):
+        for station in (stage, fingerprints, materialise, publish, scan, guard, *more):
             patch.setattr(station, "bind", bind)
         patch.setattr(engine, "to_duckdb", to_duckdb)
         patch.setattr(engine, "SETTINGS", ("SET threads = 1", *engine.SETTINGS))
