@@ -15,7 +15,7 @@ from conversions_assets.contract.query import Query
 from conversions_assets.contract.shape import at_column, check_names, check_types
 from conversions_assets.contract.source import QueryError
 from conversions_assets.project import Clock, Project
-from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError
+from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError, WarehouseFaultError
 from conversions_assets.warehouse.dialect import DialectError, parse_expression
 from conversions_assets.warehouse.script import bind
 
@@ -110,6 +110,8 @@ def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run
     )
     try:
         warehouse.execute(statements)
+    except WarehouseFaultError:
+        raise
     except (WarehouseError, DialectError) as error:
         raise _located(conversion.query, error) from error
     _refuse_null_created(warehouse, conversion.query)
@@ -128,6 +130,8 @@ def describe(warehouse: Warehouse, query: Query, bound: Statement) -> Mapping[st
         check_names(query, query.names)
     try:
         types = warehouse.describe(bound)
+    except WarehouseFaultError:
+        raise
     except (WarehouseError, DialectError) as error:
         raise _located(query, error) from error
     check_names(query, list(types))

@@ -15,6 +15,10 @@ class WarehouseError(Exception):
     """The engine refused a statement or cannot be reached; the message is the engine's, without values of rows."""
 
 
+class WarehouseFaultError(WarehouseError):
+    """The warehouse itself failed (its disk is full, its session is gone); no statement is wrong."""
+
+
 class WarehouseLockedError(WarehouseError):
     """Another process holds the warehouse, and waiting for it did not help."""
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
-from conversions_assets.warehouse.base import Statement, Table, WarehouseError, WarehouseLockedError
+from conversions_assets.warehouse.base import (
+    Statement,
+    Table,
+    WarehouseError,
+    WarehouseFaultError,
+    WarehouseLockedError,
+)
 from conversions_assets.warehouse.dialect import bigquery_type, to_duckdb
 from conversions_assets.warehouse.macros import missing_macros
 from conversions_assets.warehouse.rewrites.wildcards import expand_wildcards
@@ -100,7 +106,8 @@ class DuckDBWarehouse:
 
     def load(self, name: str, frame: "DataFrame") -> None:
         view = f"_{name}_frame"
-        self._connection.register(view, frame)
+        with self._faults():
+            self._connection.register(view, frame)
         try:
             rows = exp.select("*").from_(exp.to_identifier(view))
             created = exp.Create(
@@ -157,7 +164,7 @@ class DuckDBWarehouse:
         return to_duckdb(expand_wildcards(tree, self._tables_like), self._float_columns())
 
     def _tables_like(self, dataset: str, prefix: str) -> list[str]:
-        rows = self._connection.execute(
+        rows = self._run(
             "SELECT table_name FROM duckdb_tables() "
             "WHERE database_name = current_database() AND schema_name = $dataset AND starts_with(table_name, $prefix)",
             {"dataset": dataset, "prefix": prefix},
@@ -166,7 +173,7 @@ class DuckDBWarehouse:
 
     def _float_columns(self) -> frozenset[str]:
         if self._floats is None:
-            rows = self._connection.execute("SELECT column_name, data_type FROM duckdb_columns()").fetchall()
+            rows = self._run("SELECT column_name, data_type FROM duckdb_columns()", {}).fetchall()
             self._floats = frozenset(_float_names(rows))
         return self._floats
 
@@ -174,7 +181,7 @@ class DuckDBWarehouse:
         if isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) and self._floats is not None:
             # A temporary table adds its own: to look at all tables again costs more than most statements.
             table = tree.find(exp.Table)
-            rows = self._connection.execute(f"DESCRIBE {table.sql(dialect='duckdb')}").fetchall() if table else []
+            rows = self._run(f"DESCRIBE {table.sql(dialect='duckdb')}", {}).fetchall() if table else []
             self._floats |= frozenset(_float_names((name, kind) for name, kind, *_ in rows))
         else:
             self._floats = None
@@ -191,11 +198,12 @@ class DuckDBWarehouse:
         try:
             yield
         except duckdb.Error as error:
-            raise WarehouseError(_message(error) + _advice(error, self._path)) from None
+            advice = _advice(error, self._path)
+            raise (WarehouseFaultError if advice else WarehouseError)(_message(error) + advice) from None
 
     def _refuse_other_file(self) -> None:
         if _identity(self._path) != self._file:
-            raise WarehouseError(
+            raise WarehouseFaultError(
                 f"{self._path} was removed or replaced while this run had it open: what it wrote would be lost. Let "
                 "nothing move the file while a run holds it, then run this again."
             )
