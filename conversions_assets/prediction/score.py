@@ -152,7 +152,7 @@ def _params(
         "first_day": days.first,
         "last_day": days.last,
         "window_micros": predicted.window_days * MICROS_PER_DAY,
-        "cut_off": until,
+        "cut_off_micros": None if until is None else round(until.timestamp() * 1_000_000),
         "latest_wins": conversion.dedup == "latest",
         "newest_model": model.version if model else NO_MODEL,
         "run_id": run.id,

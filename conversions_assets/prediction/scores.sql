@@ -20,29 +20,41 @@ WITH scored AS (
   JOIN all_leads AS a ON a.id = s.id AND a.day = s.day
   WHERE NOT s.day BETWEEN @first_day AND @last_day
 ),
-realised AS (
+compared AS (
   SELECT
     n.*,
+    s.scored_at AS scored_before,
+    s.target_conversions AS targets_before,
+    s.realised_target_value AS realised_before,
+    COALESCE(
+      s.id IS NOT NULL
+        AND s.user_id IS NOT DISTINCT FROM n.user_id
+        AND s.probability IS NOT DISTINCT FROM n.probability
+        AND s.expected_target_value IS NOT DISTINCT FROM n.expected_target_value
+        AND s.value_source = n.value_source
+        AND s.model_version IS NOT DISTINCT FROM n.model_version,
+      FALSE
+    ) AS same_score,
     -- both ends of the window are in, and a target is known if it lies before the cut-off
-    n.user_id IS NOT NULL
-      AND COALESCE(UNIX_MICROS(n.created) + @window_micros < UNIX_MICROS(@cut_off), FALSE) AS is_mature
+    n.user_id IS NOT NULL AND COALESCE(UNIX_MICROS(n.created) + @window_micros < @cut_off_micros, FALSE) AS is_mature
   FROM scored AS n
+  LEFT JOIN scores AS s ON s.id = n.id AND s.day = n.day
+),
+realised AS (
+  SELECT
+    c.*,
+    IF(c.is_mature, COALESCE(l.target_conversions, 0), NULL) AS target_conversions,
+    IF(c.is_mature, COALESCE(l.target_value, 0.0), NULL) AS realised_target_value
+  FROM compared AS c
+  LEFT JOIN linked AS l ON l.id = c.id
 )
 SELECT
-  n.id, n.user_id, n.day, n.probability, n.expected_target_value, n.predicted_value, n.value_source, n.model_version,
+  r.id, r.user_id, r.day, r.probability, r.expected_target_value, r.predicted_value, r.value_source, r.model_version,
   -- R23: it changes with the score only
-  IF(
-    s.id IS NOT NULL
-      AND s.user_id IS NOT DISTINCT FROM n.user_id
-      AND s.probability IS NOT DISTINCT FROM n.probability
-      AND s.expected_target_value IS NOT DISTINCT FROM n.expected_target_value
-      AND s.value_source = n.value_source
-      AND s.model_version IS NOT DISTINCT FROM n.model_version,
-    s.scored_at,
-    @now
-  ) AS scored_at,
-  IF(n.is_mature, COALESCE(l.target_conversions, 0), NULL) AS target_conversions,
-  IF(n.is_mature, COALESCE(l.target_value, 0.0), NULL) AS realised_target_value
-FROM realised AS n
-LEFT JOIN scores AS s ON s.id = n.id AND s.day = n.day
-LEFT JOIN linked AS l ON l.id = n.id;
+  IF(r.same_score, r.scored_before, @now) AS scored_at,
+  r.target_conversions,
+  r.realised_target_value,
+  r.same_score
+    AND r.target_conversions IS NOT DISTINCT FROM r.targets_before
+    AND r.realised_target_value IS NOT DISTINCT FROM r.realised_before AS is_same
+FROM realised AS r;

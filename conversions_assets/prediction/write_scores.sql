@@ -8,11 +8,7 @@ WHERE (
   AND NOT EXISTS (
     SELECT 1
     FROM scores_now AS n
-    WHERE n.id = scores.id
-      AND n.day = scores.day
-      AND n.scored_at = scores.scored_at
-      AND n.target_conversions IS NOT DISTINCT FROM scores.target_conversions
-      AND n.realised_target_value IS NOT DISTINCT FROM scores.realised_target_value
+    WHERE n.id = scores.id AND n.day = scores.day AND n.is_same
   );
 
 INSERT INTO scores (

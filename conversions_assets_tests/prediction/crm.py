@@ -10,9 +10,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from conversions_assets.adjustment.columns import PUBLISHED, PUBLISHED_DAYS
 from conversions_assets.adjustment.publish import Published, publish
 from conversions_assets.adjustment.scan import Scan, scan
 from conversions_assets.contract.conversion import Conversion, Days, PredictedValue
+from conversions_assets.contract.materialise import create_tables as create_conversion_tables
 from conversions_assets.contract.materialise import materialise
 from conversions_assets.contract.query import read_query
 from conversions_assets.contract.stage import Run
@@ -24,7 +26,8 @@ from conversions_assets.warehouse.duckdb import DuckDBWarehouse
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LEAD_SQL = """
 SELECT id, '1.2' AS client_id, created, {value} is_qualified, user_id,
-  [STRUCT('source' AS key, source AS value), STRUCT('country', country), STRUCT('size', size), STRUCT('note', note)] AS params
+  [STRUCT('source' AS key, source AS value), STRUCT('country', country), STRUCT('size', size), STRUCT('note', note)]
+    AS params
 FROM crm.leads
 WHERE created >= TIMESTAMP(@start_date) AND created < TIMESTAMP(DATE_ADD(@end_date, INTERVAL 1 DAY))
 """
@@ -132,6 +135,23 @@ class Crm:
                 frame = pd.DataFrame(rows, columns=list(columns)).astype(object)  # noqa: F841 (DuckDB reads it)
                 casts = ", ".join(f"{name}::{KINDS.get(name, 'VARCHAR')} AS {name}" for name in columns)
                 connection.execute(f"CREATE OR REPLACE TABLE crm.{table} AS SELECT {casts} FROM frame")
+
+    def place(self, leads: Iterable[Mapping[str, Any]] = (), deals: Iterable[Mapping[str, Any]] = ()) -> None:
+        """What a load of these rows leaves in `conversions.lead` and `adjusted.deal` up to yesterday, without the runs.
+
+        A deal's value in the project's currency is there for EUR only.
+        """
+        self.load(leads, deals)
+        with self.warehouse(self.path) as session:
+            create_conversion_tables(session, self.lead)
+            session.create_table(self.deal.published, PUBLISHED)
+            session.create_table(self.deal.published_days, PUBLISHED_DAYS)
+        placing = Path(__file__).with_name("place.sql").read_text(encoding="utf-8")
+        with duckdb.connect(str(self.path)) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(
+                placing.replace("$first", f"DATE '{START.date()}'").replace("$today", f"DATE '{self.today}'")
+            )
 
     def run(self) -> Run:
         self.runs += 1

@@ -145,7 +145,7 @@ def test_r26_targets_and_leads_from_the_cut_off_on_are_unknown(warehouse: DuckDB
 
 @pytest.mark.parametrize("link", ["latest", "first", "all"])
 def test_r26_is_what_the_rule_says_word_by_word(warehouse: DuckDBWarehouse, link: Link) -> None:
-    """Against the rule written out over all pairs, on dense random events; the sum of all targets is kept but for `all`."""
+    """Against the rule written out over all pairs, on dense random events."""
     random = np.random.default_rng(7)
     leads = [(f"l{n}", f"u{random.integers(4)}", float(random.integers(60))) for n in range(60)]
     targets = [(f"d{n}", f"u{random.integers(4)}", float(random.integers(90)), float(n)) for n in range(40)]
