@@ -3,16 +3,21 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import digamma, gammaln, logsumexp, polygamma
+
+from conversions_assets.prediction.levels import LevelEffects, select_effects
 
 Floats = NDArray[np.float64]
 
 BINS_PER_WINDOW, MAX_BINS = 20, 240
 # A change in the rate is expected with the hazard CHANGES / (age + window / 4) per day of lead age.
-CHANGES = 0.6
+CHANGES = 1.0
 # The factor of a stretch of time between two changes has a gamma prior of mean 1, worth this many expected targets.
 PRIOR_TARGETS = 6.0
+# A level's own drift: candidates for the same.
+LEVEL_PRIORS = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
 
 
 @dataclass
@@ -30,8 +35,16 @@ class DriftFactor:
     log_variance: Floats
 
     def __call__(self, age: Floats) -> Floats:
-        """(n,) the factor at ages in days."""
-        return np.asarray(np.exp(self.log_factor[bins_of(age, self.edges)]))
+        """(n,) the factor's logarithm at ages in days."""
+        return self.log_factor[bins_of(age, self.edges)]
+
+    def variance(self, age: Floats) -> Floats:
+        """(n,) its posterior variance."""
+        return self.log_variance[bins_of(age, self.edges)]
+
+    def recent(self, window: float) -> float:
+        """Logarithm of the mean factor of a window's days before the cut-off."""
+        return float(np.log(np.mean(np.exp(self(np.linspace(0.0, window, 80, endpoint=False))))))
 
 
 def bins_of(age: Floats, edges: Floats) -> NDArray[np.int_]:
@@ -43,9 +56,9 @@ def fit_drift(age: Floats, observed: Floats, expected: Floats, window: float) ->
     """Estimate the factor by averaging over all ways to cut the leads' time line into stretches of constant rate.
 
     A product partition model (Barry and Hartigan, JASA 1993) with Poisson counts and gamma priors; the sum over all
-    partitions is exact (forward-backward as in Fearnhead, Statistics and Computing 2006). Recent changes are held to be likelier
-    than old ones, because the model itself follows old ones. The logarithm is averaged, so that too high and
-    too low by the same factor weigh the same.
+    partitions is exact (forward-backward as in Fearnhead, Statistics and Computing 2006). Recent changes are held to be
+    likelier than old ones, because the model itself follows old ones. The logarithm is averaged, so that too high
+    and too low by the same factor weigh the same.
 
     Args:
         age: (n,) days before the cut-off.
@@ -57,13 +70,60 @@ def fit_drift(age: Floats, observed: Floats, expected: Floats, window: float) ->
     count = min(MAX_BINS, int(np.ceil(span / (window / BINS_PER_WINDOW))))
     edges = np.linspace(0.0, span, count + 1)
     at = bins_of(age, edges)
-    shape, rate = (PRIOR_TARGETS + _between(np.bincount(at, part, count)) for part in (observed, expected))
+    shape, rate = (
+        PRIOR_TARGETS + _between(np.bincount(at, part, count).astype(float)) for part in (observed, expected)
+    )
     hazard = -np.expm1(-CHANGES * edges[1] / (edges + window / 4))
     hazard[0] = hazard[-1] = 0.0
     posterior = _segments(gammaln(shape) - shape * np.log(rate), hazard)
     mean = digamma(shape) - np.log(rate)
     log_factor = _over_bins(posterior * mean)
     return DriftFactor(edges, log_factor, _over_bins(posterior * (mean**2 + polygamma(1, shape))) - log_factor**2)
+
+
+@dataclass
+class Exponents:
+    """Turns a factor k on the number of targets into the exponent e of 1 - (1 - p)^e that brings k times as many.
+
+    For small p both are the same; with larger ones k targets per target ask for more than k times the hazard.
+    """
+
+    log_factor: Floats  # (k,) rising
+    exponent: Floats  # (k,)
+
+    @classmethod
+    def of(cls, p: Floats) -> "Exponents":
+        """Learn from the (n,) probabilities of leads like those that will be scored."""
+        typical = np.quantile(p, (np.arange(200) + 0.5) / 200)
+        exponent = np.exp(np.linspace(-4.0, 4.0, 81))
+        factor = (1 - (1 - typical[:, None]) ** exponent).mean(axis=0) / typical.mean()
+        return cls(np.log(factor), exponent)
+
+    def __call__(self, log_factor: Floats) -> Floats:
+        """(n,) exponents."""
+        return np.asarray(np.exp(np.interp(log_factor, self.log_factor, np.log(self.exponent))))
+
+
+def fit_level_drift(X: pd.DataFrame, features: list[str], observed: Floats, expected: Floats) -> LevelEffects:
+    """The logarithm of a level's own drift beside the common one, where the data show it (gamma-Poisson).
+
+    Args:
+        X: (n, features) of the leads younger than the window.
+        features: names to choose from.
+        observed, expected: (n,) targets, the common drift included in what is expected.
+    """
+    expected = expected * (observed.sum() / expected.sum())
+
+    def weigh(codes: NDArray[np.int_], size: int, own: Floats) -> tuple[float, Floats]:
+        known = np.bincount(codes, observed, size)
+        awaited = np.bincount(codes, expected * np.exp(own), size)
+        a = LEVEL_PRIORS[:, None]
+        log = a * np.log(a) - gammaln(a) + gammaln(a + known) - (a + known) * np.log(a + awaited) + awaited
+        evidence = log.sum(axis=1)
+        best = float(LEVEL_PRIORS[int(np.argmax(evidence))])
+        return float(logsumexp(evidence) - np.log(len(evidence))), digamma(best + known) - np.log(best + awaited)
+
+    return select_effects(X, features, weigh)
 
 
 def _between(counts: Floats) -> Floats:

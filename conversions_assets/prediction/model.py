@@ -1,23 +1,24 @@
 """The predicted value of a lead: P(target within the window) x E(value | target)."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from conversions_assets.prediction.delay import fit_delay_curve
-from conversions_assets.prediction.design import FeatureDesign
-from conversions_assets.prediction.drift import fit_drift
-from conversions_assets.prediction.rate import CensoredLogit
-from conversions_assets.prediction.values import BlockRidge
+from conversions_assets.prediction.design import FeatureDesign, row_hashes
+from conversions_assets.prediction.intervals import draw_sums
+from conversions_assets.prediction.leaks import find_leaks
+from conversions_assets.prediction.levels import Floats
+from conversions_assets.prediction.probability import LOW_CONFIDENCE, TargetProbability
+from conversions_assets.prediction.values import TargetValue
 
-Floats = NDArray[np.float64]
-
-LOW_CONFIDENCE, FULL = 5, 30
+# Targets from which features tell the value too.
+FULL = 30
+MAX_ROWS = 100_000
+CHUNK = 50_000
 
 
 class NoTargets(ValueError):
@@ -25,82 +26,176 @@ class NoTargets(ValueError):
 
 
 class PredictedValueModel(BaseEstimator):  # type: ignore[misc]
-    """Predicts the value that a lead brings within a window."""
+    """Predicts the value that a lead brings within a window, from leads of which some are too young to be judged.
 
-    def __init__(self, window_days: float = 40.0, random_state: int = 0) -> None:
+    The probability is a logistic regression with the likelihood of delayed feedback (Chapelle, KDD 2014), followed
+    by boosted trees where there are enough targets and they are better; a drift factor corrects for a rate of targets
+    that has moved away from what the features explain; the value is a regression on its logarithm. See
+    docs/decisions/0009-predicted-value.md. Equal leads give an equal model, in whatever order they come.
+
+    Args:
+        window_days: a target counts when it comes within so many days of its lead.
+        max_rows: leads to fit on; above, every target and a sample of the others, weighted.
+        random_state: seed of the boosted trees and of the draws of intervals.
+
+    Attributes:
+        n_targets_: leads with a target within the window, known at the cut-off.
+        level_: 'fallback' (1 to 4 targets: base rate and mean value), 'low_confidence' (5 to 29: features for the
+            probability, mean value) or 'full'.
+        base_rate_: P(target within the window) of all leads together.
+        drift_factor_: targets of the leads of the window before the cut-off / targets that the features explain.
+        observed_, expected_: targets of these leads that are known, and that were expected without the factor.
+        delay_curve_: ages in days (k,) and share (k,) of a window's targets that has arrived by them.
+        features_used_: names.
+        features_left_out_: name -> reason.
+        leaks_: what the leak test has found.
+        boosted_: whether boosted trees took over.
+        n_features_in_, feature_names_in_: as in scikit-learn.
+    """
+
+    def __init__(self, window_days: float = 40.0, max_rows: int = MAX_ROWS, random_state: int = 0) -> None:
         self.window_days = window_days
+        self.max_rows = max_rows
         self.random_state = random_state
 
-    def fit(self, X: pd.DataFrame, age: Any, delay: Any, value: Any) -> "PredictedValueModel":
-        X = pd.DataFrame(X)
-        age, delay, value = (np.asarray(part, dtype=float) for part in (age, delay, value))
-        window = float(self.window_days)
-        target = delay <= np.minimum(age, window)
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+    def fit(self, X: Any, age: Any, delay: Any, value: Any) -> "PredictedValueModel":
+        """Fit to the leads that are known at a cut-off.
+
+        Args:
+            X: (n, features) DataFrame; object, string and category columns are categories, others numbers; missing
+                values are allowed. An array counts as numbers.
+            age: (n,) days from the lead to the cut-off.
+            delay: (n,) days from the lead to its target, inf: none. A target later than the cut-off is not looked at.
+            value: (n,) value of the targets; NaN: a target without value. Not looked at where there is no target.
+
+        Raises:
+            NoTargets: no lead has a target within the window that is known at the cut-off.
+            ValueError: the arrays do not fit together, an age or delay is negative or NaN, or a value is infinite.
+        """
+        X = self._checked(X, reset=True)
+        age, delay, value = _checked_leads(len(X), age, delay, value, float(self.window_days))
+        order = np.lexsort((value, delay, row_hashes(X), age))
+        X, age, delay, value = X.iloc[order].reset_index(drop=True), age[order], delay[order], value[order]
+        target = delay <= np.minimum(age, self.window_days)
         self.n_targets_ = int(target.sum())
         if not self.n_targets_:
-            raise NoTargets("no lead has a target within the window")
+            raise NoTargets(
+                f"no lead has a target within {self.window_days:g} days that is known at the cut-off: nothing to learn"
+            )
         self.level_ = (
             "fallback" if self.n_targets_ < LOW_CONFIDENCE else "low_confidence" if self.n_targets_ < FULL else "full"
         )
-        self._delay = fit_delay_curve(age[target], delay[target], window)
-        self.delay_curve_ = (self._delay.ages, self._delay.share)
-        share = self._delay(age)
-        self.base_rate_ = min(1.0, self.n_targets_ / float(share.sum()))
-        weight = np.ones(len(X))
-        offset = np.zeros(len(X))
-        known = np.where(target, np.nan_to_num(value, nan=0.0), 0.0)[target]
-        self.mean_value_ = float(known.mean())
-        self.features_used_: list[str] = []
-        self.features_left_out_: dict[str, str] = {}
-        self.n_features_in_ = X.shape[1]
-        self._rate = None
-        self._ridge = None
-        self.drift_factor_ = 1.0
-        self.observed_ = self.expected_ = float(self.n_targets_)
+        mature = age >= self.window_days
+        self.leaks_ = find_leaks(X[mature], target[mature])
+        left_out = {leak.feature: leak.reason for leak in self.leaks_}
         if self.level_ == "fallback":
-            return self
-        self._design = FeatureDesign().fit(X)
-        self.features_used_ = [str(name) for name in self._design.used_]
-        self.features_left_out_ = dict(self._design.left_out_)
-        columns = self._design.transform(X)
-        for _ in range(2):
-            self._rate = CensoredLogit().fit(columns, target, share, offset, weight, self._design.blocks_)
-            p = expit(self._rate.log_odds(columns))
-            self._drift = fit_drift(age, target.astype(float), p * share, window)
-            offset = np.log(self._drift(age))
-        recent = np.linspace(0, window, 81)[:-1]
-        self.drift_factor_ = float(self._drift(recent).mean())
-        young = age < window
-        self.observed_, self.expected_ = float(target[young].sum()), float((p * share)[young].sum())
-        self._scale = 1.0
-        positive = known > 0
-        if self.level_ == "full" and positive.sum() >= FULL and known.sum() > 0 and columns.shape[1]:
-            rows = columns[target]
-            self._ridge = BlockRidge().fit(rows[positive], np.log(known[positive]), self._design.blocks_)
-            self._scale = float(known.sum() / np.exp(self._ridge.predict(rows)).sum())
+            left_out = dict.fromkeys(X.columns, "too few targets to tell leads apart") | left_out
+        self._design = FeatureDesign().fit(X, left_out, target)
+        self.features_used_, self.features_left_out_ = list(self._design.used_), dict(self._design.left_out_)
+        self._probability = TargetProbability(self.window_days, self.max_rows, self.random_state).fit(
+            X, self._design, age, delay
+        )
+        for name in ("base_rate_", "drift_factor_", "observed_", "expected_", "delay_curve_", "boosted_"):
+            setattr(self, name, getattr(self._probability, name))
+        hits = np.flatnonzero(target)
+        columns = np.vstack([part for _, part in self._chunks(X.iloc[hits])])
+        self._value = TargetValue(FULL).fit(columns, value[hits], self._design.blocks_)
         return self
 
-    def _probability(self, X: pd.DataFrame) -> Floats:
-        check_is_fitted(self)
-        X = pd.DataFrame(X)
-        if self._rate is None:
-            return np.full(len(X), self.base_rate_)
-        p = expit(self._rate.log_odds(self._design.transform(X)))
-        return np.asarray(1 - (1 - p) ** self.drift_factor_)
+    def predict_proba(self, X: Any, age: Any = None) -> Floats:
+        """(n, 2) probability of no target and of a target within the window.
 
-    def predict_proba(self, X: pd.DataFrame) -> Floats:
-        """(n, 2) probability of no target and of a target within the window."""
-        p = self._probability(X)
+        Args:
+            X: (n, features).
+            age: (n,) days from the lead to the cut-off of `fit`, for the drift at that time; 0 or less: after it.
+                None: some lead of the window before the cut-off.
+        """
+        p = self._scores(X, age)[0]
         return np.column_stack([1 - p, p])
 
-    def predict_target_value(self, X: pd.DataFrame) -> Floats:
+    def predict_target_value(self, X: Any) -> Floats:
         """(n,) expected value of the targets of a lead that has one."""
-        check_is_fitted(self)
-        X = pd.DataFrame(X)
-        if self._ridge is None:
-            return np.full(len(X), self.mean_value_)
-        return np.asarray(self._scale * np.exp(self._ridge.predict(self._design.transform(X))))
+        X = self._checked(X)
+        return np.concatenate([self._value.predict(columns) for _, columns in self._chunks(X)])
 
-    def predict(self, X: pd.DataFrame) -> Floats:
-        """(n,) predicted value."""
-        return np.asarray(self._probability(X) * self.predict_target_value(X))
+    def predict(self, X: Any, age: Any = None) -> Floats:
+        """(n,) predicted value: P(target within the window) x E(value | target)."""
+        p, value = self._scores(X, age)
+        return np.asarray(p * value)
+
+    def predict_sum(self, X: Any, age: Any = None, confidence: float = 0.9) -> tuple[float, float, float]:
+        """Sum of the predicted values of some leads, and the interval in which the realised sum will lie.
+
+        The interval holds what chance does with so many leads, how uncertain rate, drift and values are, and how far
+        single values scatter.
+
+        Args:
+            X: (n, features) of the leads of a week, a source, ...
+            age: as in `predict_proba`.
+            confidence: share of such intervals that hold the realised sum.
+
+        Returns:
+            Sum, lower and upper end, in the values' unit.
+        """
+        p, value = self._scores(X, age)
+        if not len(p):
+            return 0.0, 0.0, 0.0
+        deviation = self._probability.deviation(self._chunks(self._checked(X)), p, age)
+        rng = np.random.default_rng(self.random_state)
+        sums = draw_sums(p, value, deviation, self._value.deviation_, self._value.ratios_, rng)
+        low, high = np.quantile(sums, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float((p * value).sum()), float(low), float(high)
+
+    def _scores(self, X: Any, age: Any) -> tuple[Floats, Floats]:
+        """(n,) probabilities and (n,) expected values."""
+        X = self._checked(X)
+        ages = None if age is None else np.asarray(age, dtype=float)
+        p, value = [np.zeros(0)], [np.zeros(0)]
+        for rows, columns in self._chunks(X):
+            p.append(self._probability.predict(X.iloc[rows], columns, None if ages is None else ages[rows]))
+            value.append(self._value.predict(columns))
+        return np.concatenate(p), np.concatenate(value)
+
+    def _chunks(self, X: pd.DataFrame) -> Iterator[tuple[slice, Floats]]:
+        """Rows and their columns, so many at a time that memory stays small."""
+        for start in range(0, len(X), CHUNK):
+            rows = slice(start, start + CHUNK)
+            yield rows, self._design.transform(X.iloc[rows])
+
+    def _checked(self, X: Any, reset: bool = False) -> pd.DataFrame:
+        if not reset:
+            check_is_fitted(self)
+        if isinstance(X, pd.DataFrame):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X.reset_index(drop=True)
+        array = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+        return pd.DataFrame(array, columns=[f"x{position}" for position in range(array.shape[1])])
+
+
+def _checked_leads(n: int, age: Any, delay: Any, value: Any, window: float) -> tuple[Floats, Floats, Floats]:
+    """Arrays of length n; the value is NaN where there is no target.
+
+    Raises:
+        ValueError: they do not fit together, or a number cannot be.
+    """
+    if not window > 0:
+        raise ValueError(f"window_days is {window}: give the days in which a target counts, more than 0")
+    age, delay, value = (np.asarray(part, dtype=float) for part in (age, delay, value))
+    for name, part in (("age", age), ("delay", delay), ("value", value)):
+        if part.shape != (n,):
+            raise ValueError(f"{name} has the shape {part.shape}, X has {n} rows: give one number per row")
+    if not (np.isfinite(age) & (age >= 0)).all():
+        raise ValueError("age is negative, NaN or infinite: give days from the lead to the cut-off, no later leads")
+    if not (delay >= 0).all():
+        raise ValueError("delay is negative or NaN: give days from the lead to its target, inf where there is none")
+    value = np.where(delay <= np.minimum(age, window), value, np.nan)
+    if np.isinf(value).any():
+        raise ValueError("value is infinite: give the value of the targets, NaN where it is not known")
+    return age, delay, value

@@ -9,6 +9,7 @@ Floats = NDArray[np.float64]
 
 ROUNDS = 40
 TOLERANCE = 1e-4
+INTERCEPT_PENALTY = 1e-3  # Keeps the intercept finite where all leads have a target.
 
 
 class CensoredLogit:
@@ -49,16 +50,18 @@ class CensoredLogit:
         sizes = np.bincount(blocks, minlength=n_blocks)
         beta = np.zeros(design.shape[1])
         rate = np.clip(weight[target].sum() / (weight * share).sum(), 1e-6, 1 - 1e-6)
-        beta[0] = np.log(rate / (1 - rate)) - np.average(offset, weights=weight * share)
+        start = beta[0] = np.log(rate / (1 - rate)) - np.average(offset, weights=weight * share)
+        centre = np.zeros(len(beta))
+        centre[0] = start
         for _ in range(ROUNDS):
-            penalty = np.concatenate([[1e-8], 1 / variances[blocks]])
+            penalty = np.concatenate([[INTERCEPT_PENALTY], 1 / variances[blocks]])
             p = expit(design @ beta + offset)
             future = np.where(target, 1.0, p * (1 - share) / (1 - p * share))
             curvature = weight * np.maximum(p * (1 - p) - future * (1 - future), 1e-3 * p * (1 - p))
             hessian = design.T @ (design * curvature[:, None])
             hessian[np.diag_indices_from(hessian)] += penalty
             factor = cho_factor(hessian)
-            step = cho_solve(factor, design.T @ (weight * (future - p)) - penalty * beta)
+            step = cho_solve(factor, design.T @ (weight * (future - p)) - penalty * beta + penalty[0] * centre)
             step *= min(1.0, 2.0 / max(np.abs(step).max(), 1e-12))
             beta = beta + step
             covariance = cho_solve(factor, np.eye(len(beta)))

@@ -1,4 +1,4 @@
-"""Expected value of the targets of a lead that has one."""
+"""E(value | target): a regression on the logarithm, scaled so that the sum of the values seen comes out."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,3 +38,45 @@ class BlockRidge:
 
     def predict(self, columns: Floats) -> Floats:
         return np.asarray(self.intercept_ + (columns - self.centre_) @ self.coef_)
+
+
+class TargetValue:
+    """Expected value of the targets of a lead that has one, in the values' unit.
+
+    Up to `min_targets` values, or where they are not a positive sum, it is the mean. A target without a value (NaN)
+    adds nothing to the sum, so it counts as 0: what is predicted must add up to what is realised.
+
+    Attributes:
+        mean_: mean value of a target.
+        scale_: factor that makes the fitted values add up.
+        deviation_: standard deviation of the logarithm of the sum's error.
+        ratios_: (t,) value / expected value of the targets seen, mean 1.
+    """
+
+    def __init__(self, min_targets: int) -> None:
+        self.min_targets = min_targets
+
+    def fit(self, columns: Floats, value: Floats, blocks: NDArray[np.int_]) -> "TargetValue":
+        """Fit.
+
+        Args:
+            columns: (t, m) of the leads with a target.
+            value: (t,) NaN: none.
+            blocks: (m,) the block of each column.
+        """
+        known = np.nan_to_num(value, nan=0.0)
+        self.mean_, self.scale_, self.ridge_ = float(known.mean()), 1.0, None
+        positive = known > 0
+        if positive.sum() >= self.min_targets and known.sum() > 0 and columns.shape[1]:
+            self.ridge_ = BlockRidge().fit(columns[positive], np.log(known[positive]), blocks)
+            self.scale_ = float(known.sum() / np.exp(self.ridge_.predict(columns)).sum())
+        expected = self.predict(columns)
+        self.ratios_ = known / expected if self.mean_ else np.ones(len(known))
+        self.deviation_ = float(min(np.std(self.ratios_) / np.sqrt(len(known)), 1.0)) if len(known) > 1 else 1.0
+        return self
+
+    def predict(self, columns: Floats) -> Floats:
+        """(n,) expected value."""
+        if self.ridge_ is None:
+            return np.full(len(columns), self.mean_)
+        return np.asarray(self.scale_ * np.exp(self.ridge_.predict(columns)))
