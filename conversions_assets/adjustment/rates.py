@@ -5,19 +5,22 @@ import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 
 from sqlglot import exp
 
-from conversions_assets.warehouse.base import Table, Warehouse, WarehouseError
+from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError
 from conversions_assets.warehouse.script import bind
 
 RATES = Table("fx", "rates")
 COLUMNS = {"date": "DATE", "currency": "STRING", "rate": "FLOAT64"}
 """`fx.rates`: `rate` units of `currency` are worth 1 EUR on `date`, as the European Central Bank writes it."""
 
+OLDEST_USED = timedelta(days=7)
+"""A day without a rate takes the last one before it, at most so much older (rates.sql)."""
 FILL = Path(__file__).with_name("fill_rates.sql")
 ECB = "eurofxref-hist.zip"
 
@@ -47,6 +50,13 @@ def rates_source(warehouse: Warehouse) -> Table | exp.Query:
             f"currency for 1 EUR); missing or of another type: {', '.join(wrong)}"
         )
     return RATES
+
+
+def newest_rate(warehouse: Warehouse) -> date | None:
+    """The newest day of `fx.rates`; None where it is empty."""
+    newest = exp.select(exp.func("MAX", exp.column("date")).as_("day")).from_(RATES.expression)
+    day: date | None = warehouse.query(Statement(newest))[0]["day"]
+    return day
 
 
 def fill_rates(warehouse: Warehouse) -> History:

@@ -1,5 +1,7 @@
 """The warehouse as a Dagster resource, and what a run knows of itself."""
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,8 @@ from conversions_assets.warehouse.base import Warehouse
 from conversions_assets.warehouse.raw import RawTables, newest_load
 
 POOL = "duckdb"
+PROCESS = "conversions_assets/process"
+"""Run tag: `<host>/<pid>/<start>` of the process that runs it, for runs of the command line, which nobody watches."""
 REQUESTED_ON = "conversions_assets/requested_on"
 """Run tag: the local date on which a scan requested the run (R23); without it r is the run's own."""
 
@@ -53,6 +57,20 @@ def partition_days(context: dg.AssetExecutionContext) -> Days:
     return Days(datetime.fromisoformat(keys.start).date(), datetime.fromisoformat(keys.end).date())
 
 
+def this_process() -> str:
+    """`<host>/<pid>/<start>` of the present process."""
+    return f"{socket.gethostname()}/{os.getpid()}/{process_start(os.getpid())}"
+
+
+def process_start(pid: int) -> str:
+    """When a process of this machine started (clock ticks since boot), since pids are used again; '' if unknown."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as state:
+            return state.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
 def start_run(
     context: dg.OpExecutionContext | dg.AssetExecutionContext,
     warehouse: Warehouse,
@@ -60,6 +78,7 @@ def start_run(
     raw_tables: RawTables,
 ) -> Run:
     """The run as the stations see it: its id, its clock, its local date r and the load it reads."""
+    context.instance.add_run_tags(context.run.run_id, {PROCESS: this_process()})
     clock = read_clock()
     if clock.replaced:
         started = clock.now

@@ -2,13 +2,15 @@
 
 import dagster as dg
 
-from conversions_assets.assets.fx import rates_asset
+from conversions_assets.assets.fx import daily_rates, rates_asset
 from conversions_assets.components.located import LocatedComponent
+from conversions_assets.project import load_project
 
 
 class ExchangeRates(LocatedComponent, dg.Model, dg.Resolvable):
-    """The asset `fx/rates`, filled from the ECB's reference rates. Without it, fill the table `fx.rates` yourself."""
+    """The asset `fx/rates`, filled daily from the ECB's reference rates. Without it, fill `fx.rates` yourself."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The asset."""
-        return dg.Definitions(assets=[rates_asset()])
+        """The asset and its schedule."""
+        project = load_project()
+        return dg.Definitions(assets=[rates_asset(project)], schedules=[daily_rates(project)])
