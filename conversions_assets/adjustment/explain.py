@@ -14,7 +14,7 @@ from conversions_assets.project import Clock
 from conversions_assets.warehouse.base import Statement, Table, Warehouse
 
 # What may be shown: no client ids, no user ids, no values of params.
-SHOWN = ("value", "currency", "is_qualified", "day", "status")
+SHOWN = ("value", "currency", "is_qualified", "day", "status", "value_source", "model_version", "reported_value")
 
 
 def explain(warehouse: Warehouse, conversion: Conversion, id: str, clock: Clock) -> str | None:
@@ -50,8 +50,9 @@ def _version(entry: Mapping[str, Any]) -> Iterator[str]:
     if first:
         yield f"      {_state(after)}"
     else:
-        changed = [name for name in SHOWN if before[name] != after[name]]
-        told = [f"{name} {_text(name, before[name])} -> {_text(name, after[name])}" for name in changed]
+        # What belongs to scores is in no entry of a conversion that is not predicted.
+        changed = [name for name in SHOWN if before.get(name) != after.get(name)]
+        told = [f"{name} {_text(name, before.get(name))} -> {_text(name, after.get(name))}" for name in changed]
         yield f"      {', '.join(told) or 'client id, user id or params (not shown)'}"
     delta = f"value moved {entry['value_delta']:+,.2f}, " if entry["value_delta"] else ""
     yield f"      {delta}load {entry['crm_load_id'] or 'unknown'}, run {entry['run_id']}"
@@ -107,7 +108,7 @@ def _listed(title: str, rows: list[str]) -> list[str]:
 def _text(field: str, value: Any) -> str:
     if value is None:
         return "none"
-    return f"{float(value):,.2f}" if field == "value" else str(value)
+    return f"{float(value):,.2f}" if field in ("value", "reported_value") else str(value)
 
 
 def _rows(warehouse: Warehouse, table: Table, id: str, *order: str) -> list[dict[str, Any]]:
