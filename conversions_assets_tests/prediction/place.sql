@@ -2,7 +2,7 @@
 DELETE FROM conversions.lead;
 INSERT INTO conversions.lead BY NAME
 SELECT
-  id, '1.2' AS client_id, created, 'EUR' AS currency, is_qualified, user_id, created::DATE AS day,
+  id, '1.2' AS client_id, created, value, coalesce(currency, 'EUR') AS currency, is_qualified, user_id, created::DATE AS day,
   'attributed' AS attribution, 'run' AS run_id,
   list_filter(
     [

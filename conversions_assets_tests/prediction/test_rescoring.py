@@ -32,25 +32,19 @@ def crm(tmp_path: Path) -> Crm:
 
 def score(crm: Crm, values: Mapping[str, float | None], model: str = "m1") -> None:
     """Scores as `predicted/lead` would leave them; a lead that is not named has none."""
+    known = ", ".join(f"('{id}', {value})" for id, value in values.items() if value is not None) or "('', NULL)"
     with crm.warehouse(crm.path) as session:
         create_tables(session, crm.lead)
-    crm.query("DELETE FROM predicted.lead RETURNING id")
-    crm.query("DELETE FROM predicted._lead_days RETURNING day")
-    known = ", ".join(f"('{id}', {value})" for id, value in values.items() if value is not None) or "('', NULL)"
     crm.query(
-        f"""INSERT INTO predicted.lead BY NAME
-        SELECT c.id, c.user_id, c.day, 0.5 AS probability, v.value * 2 AS expected_target_value,
-          v.value AS predicted_value, '{model}' AS model_version, TIMESTAMPTZ '{crm.now.isoformat()}' AS scored_at,
-          'PREDICTED' AS value_source
-        FROM conversions.lead AS c JOIN (VALUES {known}) AS v (id, value) ON v.id = c.id RETURNING id"""
-    )
-    crm.query(
-        "INSERT INTO predicted.lead BY NAME SELECT id, user_id, day, 'NONE' AS value_source FROM conversions.lead "
-        "WHERE id NOT IN (SELECT id FROM predicted.lead) RETURNING id"
-    )
-    crm.query(
-        f"INSERT INTO predicted._lead_days BY NAME SELECT day, 'f {model}' AS fingerprint FROM conversions._lead_days "
-        "RETURNING day"
+        f"""DELETE FROM predicted.lead;
+        INSERT INTO predicted.lead BY NAME
+        SELECT c.id, c.user_id, c.day, IF(v.id IS NULL, NULL, 0.5) AS probability, v.value * 2 AS expected_target_value,
+          v.value AS predicted_value, IF(v.id IS NULL, NULL, '{model}') AS model_version,
+          TIMESTAMPTZ '{crm.now.isoformat()}' AS scored_at, IF(v.id IS NULL, 'NONE', 'PREDICTED') AS value_source
+        FROM conversions.lead AS c LEFT JOIN (VALUES {known}) AS v (id, value) ON v.id = c.id;
+        DELETE FROM predicted._lead_days;
+        INSERT INTO predicted._lead_days BY NAME SELECT day, 'f {model}' AS fingerprint FROM conversions._lead_days;
+        SELECT 1 AS done"""
     )
 
 
@@ -63,9 +57,8 @@ def publish(crm: Crm, values: Mapping[str, float | None], model: str = "m1") -> 
 
 
 def place(crm: Crm, *rows: dict[str, Any]) -> None:
-    """These leads, by a run of `conversions/lead`."""
-    crm.load(rows)
-    crm.convert()
+    """These leads are what the CRM holds and `conversions/lead` says."""
+    crm.place(rows)
 
 
 def reasons(crm: Crm, id: str = "a") -> list[str]:
