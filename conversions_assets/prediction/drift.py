@@ -143,9 +143,9 @@ def _segments(evidence: Floats, hazard: Floats) -> Floats:
     change = np.log(hazard, where=hazard > 0, out=np.zeros(size))
     forward, backward = np.zeros(size), np.zeros(size)
     for end in range(1, size):
-        forward[end] = logsumexp(forward[:end] + change[:end] + weight[:end, end])
+        forward[end] = np.logaddexp.reduce(forward[:end] + change[:end] + weight[:end, end])
     for start in range(size - 2, -1, -1):
-        backward[start] = logsumexp(backward[start + 1 :] + change[start + 1 :] + weight[start, start + 1 :])
+        backward[start] = np.logaddexp.reduce(backward[start + 1 :] + change[start + 1 :] + weight[start, start + 1 :])
     total = forward[:, None] + backward[None, :] + weight + change[:, None] + change[None, :]
     return np.asarray(np.exp(total - forward[-1]))
 

@@ -41,7 +41,7 @@ class Leak:
         )
 
 
-def find_leaks(X: pd.DataFrame, target: NDArray[np.bool_]) -> list[Leak]:
+def find_leaks(X: pd.DataFrame, target: NDArray[np.bool_], weight: Floats) -> list[Leak]:
     """The clearest leak of each feature that has one.
 
     A level (missing and filled are levels too) leaks if it has at least 30 leads and a rate of targets below a fifth of
@@ -50,22 +50,23 @@ def find_leaks(X: pd.DataFrame, target: NDArray[np.bool_]) -> list[Leak]:
     Args:
         X: (n, features) of mature leads: older than the window.
         target: (n,) whether the lead has a target within the window.
+        weight: (n,) how many leads a row stands for.
     """
     if len(X) < MIN_LEADS or not target.any() or target.all():
         return []
-    return [leak for name in X.columns if (leak := _leak_of(X[name], target)) is not None]
+    return [leak for name in X.columns if (leak := _leak_of(X[name], target, weight)) is not None]
 
 
-def _leak_of(column: pd.Series, target: NDArray[np.bool_]) -> Leak | None:
+def _leak_of(column: pd.Series, target: NDArray[np.bool_], weight: Floats) -> Leak | None:
     codes, names = pd.factorize(Levels.of(column)(column))
-    leads = np.bincount(codes, minlength=len(names)).astype(float)
-    hits = np.bincount(codes, target, len(names)).astype(float)
+    leads: Floats = np.round(np.bincount(codes, weight, len(names)))
+    hits: Floats = np.round(np.bincount(codes, weight * target, len(names)))
     labels = np.where(names == MISSING, "missing", "one value")
     if (labels == "missing").any():
         filled = labels != "missing"
         leads, hits = np.append(leads, leads[filled].sum()), np.append(hits, hits[filled].sum())
         labels = np.append(labels, "filled")
-    base = float(target.mean())
+    base = float(np.average(target, weights=weight))
     chance = _chance(leads, hits, base)
     suspect = (leads >= MIN_LEADS) & (chance < P_VALUE)
     suspect &= (hits < LOW * base * leads) | (hits > HIGH * leads)

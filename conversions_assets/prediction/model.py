@@ -13,6 +13,7 @@ from conversions_assets.prediction.intervals import draw_sums
 from conversions_assets.prediction.leaks import find_leaks
 from conversions_assets.prediction.levels import Floats
 from conversions_assets.prediction.probability import LOW_CONFIDENCE, TargetProbability
+from conversions_assets.prediction.sampling import sample_rows
 from conversions_assets.prediction.values import TargetValue
 
 # Targets from which features tell the value too.
@@ -82,25 +83,28 @@ class PredictedValueModel(BaseEstimator):  # type: ignore[misc]
         X = self._checked(X, reset=True)
         age, delay, value = _checked_leads(len(X), age, delay, value, float(self.window_days))
         order = np.lexsort((value, delay, row_hashes(X), age))
-        X, age, delay, value = X.iloc[order].reset_index(drop=True), age[order], delay[order], value[order]
+        age, delay, value = age[order], delay[order], value[order]
         target = delay <= np.minimum(age, self.window_days)
+        rows, weight = sample_rows(target, self.max_rows)
+        X, age, delay, value = X.iloc[order[rows]].reset_index(drop=True), age[rows], delay[rows], value[rows]
         self.n_targets_ = int(target.sum())
         if not self.n_targets_:
             raise NoTargets(
                 f"no lead has a target within {self.window_days:g} days that is known at the cut-off: nothing to learn"
             )
+        target = target[rows]
         self.level_ = (
             "fallback" if self.n_targets_ < LOW_CONFIDENCE else "low_confidence" if self.n_targets_ < FULL else "full"
         )
         mature = age >= self.window_days
-        self.leaks_ = find_leaks(X[mature], target[mature])
+        self.leaks_ = find_leaks(X[mature], target[mature], weight[mature])
         left_out = {leak.feature: leak.reason for leak in self.leaks_}
         if self.level_ == "fallback":
             left_out = dict.fromkeys(X.columns, "too few targets to tell leads apart") | left_out
         self._design = FeatureDesign().fit(X, left_out, target)
         self.features_used_, self.features_left_out_ = list(self._design.used_), dict(self._design.left_out_)
-        self._probability = TargetProbability(self.window_days, self.max_rows, self.random_state).fit(
-            X, self._design, age, delay
+        self._probability = TargetProbability(self.window_days, self.random_state).fit(
+            X, self._design, age, delay, weight
         )
         for name in ("base_rate_", "drift_factor_", "observed_", "expected_", "delay_curve_", "boosted_"):
             setattr(self, name, getattr(self._probability, name))

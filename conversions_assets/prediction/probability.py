@@ -13,7 +13,6 @@ from conversions_assets.prediction.drift import Exponents, fit_drift, fit_level_
 from conversions_assets.prediction.leads import Leads
 from conversions_assets.prediction.levels import Floats, LevelEffects
 from conversions_assets.prediction.rate import CensoredLogit
-from conversions_assets.prediction.sampling import sample_rows
 
 # Targets from which there is more to say than the base rate.
 LOW_CONFIDENCE = 5
@@ -25,19 +24,19 @@ class TargetProbability:
 
     Args:
         window: days.
-        max_rows: rows to fit on.
         random_state: seed of the boosted trees.
 
     Attributes:
         base_rate_, drift_factor_, observed_, expected_, delay_curve_, boosted_: see `PredictedValueModel`.
     """
 
-    def __init__(self, window: float, max_rows: int, random_state: int) -> None:
+    def __init__(self, window: float, random_state: int) -> None:
         self.window = window
-        self.max_rows = max_rows
         self.random_state = random_state
 
-    def fit(self, X: pd.DataFrame, design: FeatureDesign, age: Floats, delay: Floats) -> "TargetProbability":
+    def fit(
+        self, X: pd.DataFrame, design: FeatureDesign, age: Floats, delay: Floats, weight: Floats
+    ) -> "TargetProbability":
         """Fit to leads ordered by age.
 
         Args:
@@ -45,24 +44,24 @@ class TargetProbability:
             design: fitted.
             age: (n,) days.
             delay: (n,) days, inf: none.
+            weight: (n,) how many leads a row stands for.
         """
         target = delay <= np.minimum(age, self.window)
         self._targets = int(target.sum())
         self._curve = fit_delay_curve(age[target], delay[target], self.window)
         self._odds = fit_delay_odds(self._curve, X[target], design.used_, age[target], delay[target])
         self.delay_curve_ = (self._curve.ages, self._curve.share)
-        rows, weight = sample_rows(target, self.max_rows)
-        leads = Leads(X.iloc[rows].reset_index(drop=True), age[rows], target[rows], np.zeros(0), weight)
-        leads.share = with_odds(self._curve(leads.age), self._odds(leads.X))
-        self.base_rate_ = min(1.0, self._targets / float((weight * leads.share).sum()))
+        share = with_odds(self._curve(age), self._odds(X))
+        leads = Leads(X, age, target, share, weight)
+        self.base_rate_ = min(1.0, float((weight * target).sum() / (weight * share).sum()))
         self._level_drift, self.boosted_, self.drift_factor_ = LevelEffects(), False, 1.0
-        p = np.full(len(rows), self.base_rate_)
+        p = np.full(len(X), self.base_rate_)
         if self._targets >= LOW_CONFIDENCE:
             p = self._fit_rate(leads, design)
             self.drift_factor_ = float(np.exp(self._drift.recent(self.window)))
-        young = leads.age < self.window
-        self.observed_ = float((weight * leads.target)[young].sum())
-        self.expected_ = float((weight * p * leads.share)[young].sum())
+        young = age < self.window
+        self.observed_ = float((weight * target)[young].sum())
+        self.expected_ = float((weight * p * share)[young].sum())
         return self
 
     def _fit_rate(self, leads: Leads, design: FeatureDesign) -> Floats:

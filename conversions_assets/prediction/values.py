@@ -70,10 +70,22 @@ class TargetValue:
         if positive.sum() >= self.min_targets and known.sum() > 0 and columns.shape[1]:
             self.ridge_ = BlockRidge().fit(columns[positive], np.log(known[positive]), blocks)
             self.scale_ = float(known.sum() / np.exp(self.ridge_.predict(columns)).sum())
-        expected = self.predict(columns)
-        self.ratios_ = known / expected if self.mean_ else np.ones(len(known))
+        self.ratios_ = self._ratios(columns, known)
         self.deviation_ = float(min(np.std(self.ratios_) / np.sqrt(len(known)), 1.0)) if len(known) > 1 else 1.0
         return self
+
+    def _ratios(self, columns: Floats, known: Floats) -> Floats:
+        if not self.mean_:
+            return np.ones(len(known))
+        ratios = known / self.predict(columns)
+        if self.ridge_ is not None:
+            # Values that were fitted lie closer to the line than new ones will.
+            positive = ratios > 0
+            log = np.log(ratios[positive])
+            wider = np.sqrt(self.ridge_.noise_ / max(float(log.var()), 1e-12)) if len(log) > 1 else 1.0
+            ratios[positive] = np.exp(log.mean() + (log - log.mean()) * np.clip(wider, 1.0, 1.5))
+            ratios /= ratios.mean()
+        return np.asarray(ratios)
 
     def predict(self, columns: Floats) -> Floats:
         """(n,) expected value."""
