@@ -8,7 +8,7 @@ export DAGSTER_HOME
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo dev test check lint types lint-sql validate explain schemas bench bench-contract mutations soak drift-audit react lock clean
+.PHONY: help setup home demo dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction mutations soak drift-audit react lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -62,6 +62,9 @@ bench: .venv/.ready ## speed and memory as ratios: benchmarks/backfill.py
 
 bench-contract: .venv/.ready ## the static check, the profile and its suite: benchmarks/contract.py
 	$(BIN)/python benchmarks/contract.py
+
+bench-prediction: .venv/.ready ## accuracy, intervals, time and memory of the predicted value: benchmarks/predicted_value.py
+	$(BIN)/python benchmarks/predicted_value.py
 
 mutations: .venv/.ready ## switch each rule of the contract off and show the test that fails
 	$(BIN)/python -m conversions_assets_tests.mutations

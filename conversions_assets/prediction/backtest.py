@@ -33,7 +33,7 @@ class BackTest:
     Attributes:
         cut_offs: per model: `cut_off` (days, as `created`), `leads` and `targets` known to it, `level`, `drift_factor`.
         total: one row over all leads.
-        by_week: per cut-off `from_day`, `to_day` of created, and `value_low`, `value_high`: the model's own 90 % interval.
+        by_week: per cut-off `from_day`, `to_day` of created, and the model's own 90 % interval `value_low`, `value_high`.
         by_group: `group`: a level of the feature `group_feature`.
         by_decile: `decile` of the predicted value, 1 the highest.
         group_feature: None where there is no category.
@@ -95,9 +95,9 @@ def back_test(
 ) -> BackTest:
     """Go back to earlier cut-offs, fit on what was known then, score the leads that came next, and compare.
 
-    The cut-offs lie a week apart, or two where that leaves more than twelve; the last one is older than a window, so that
-    all that was scored is mature. A model sees the leads created before its cut-off and the targets that had come by
-    then, and scores the leads from its cut-off to the next.
+    The cut-offs lie a week apart, or two where that leaves more than twelve; the last one is older than a window, so
+    that all that was scored is mature. A model sees the leads created before its cut-off and the targets that had come
+    by then, and scores the leads from its cut-off to the next.
 
     Args:
         X: (n, features).
