@@ -25,6 +25,7 @@ def run_figures(conversion: Conversion, run: Run, done: Published) -> dict[str, 
     active, retracted = (sum(row[name] for row in done.totals) for name in ("active", "retracted"))
     not_attributed = sum(row["not_attributed"] for row in done.totals)
     return {
+        "summary": _summary(done),
         "days": len(done.days),
         "window": f"{done.window.first} to {done.window.last}",
         "frozen days in this run": done.frozen_days,
@@ -44,6 +45,17 @@ def run_figures(conversion: Conversion, run: Run, done: Published) -> dict[str, 
         **{f"{name} (by hand)": reason for name, reason in _reasons(run).items()},
         **run_metadata(run),
     }
+
+
+def _summary(done: Published) -> str:
+    """What a run did, in a sentence; of frozen days it says that nothing changes there."""
+    versions, days = sum(row["ids"] for row in done.changes), len({row["day"] for row in done.changes})
+    wrote = f"{versions:,} versions on {days} days" if versions else "nothing was changed"
+    if not done.frozen_days:
+        return wrote
+    frozen = "all" if done.frozen_days == len(done.days) else f"{done.frozen_days} of"
+    differences = f"{done.drift_report.row_count:,} differences are in the drift report"
+    return f"{wrote}; {frozen} {len(done.days)} days are frozen (R21): {differences}"
 
 
 def drift_figures(done: Published) -> dict[str, Any]:
