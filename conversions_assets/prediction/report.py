@@ -20,7 +20,7 @@ POINTS = 41
 def make_report(estimator: "PredictedValueModel", training: Training, summary: Summary) -> dict[str, Any]:
     """A dictionary of plain values, which JSON can hold."""
     left_out = training.left_out | {str(name): why for name, why in estimator.features_left_out_.items()}
-    leaks = {name: why for name, why in left_out.items() if "leak" in why}
+    leaks = {name: why for name, why in left_out.items() if why.startswith("leak")}
     return {
         "leads": len(training.X),
         "targets": estimator.n_targets_,

@@ -16,6 +16,7 @@ from conversions_assets.prediction.eligibility import Eligibility, judge
 from conversions_assets.prediction.features import only_features, read_features
 from conversions_assets.prediction.models import NO_MODEL, StoredModel, newest_model
 from conversions_assets.prediction.tables import MICROS_PER_DAY, Tables, create_tables, cut_off, link, reading
+from conversions_assets.prediction.training import AGE
 from conversions_assets.warehouse.base import Warehouse
 from conversions_assets.warehouse.dialect import parse_expression
 from conversions_assets.warehouse.script import bind
@@ -122,11 +123,12 @@ def _leave_scores(warehouse: Warehouse, model: StoredModel, estimator: "Predicte
     """Leave `fresh` in the session: a score for each lead of the days that has a user_id."""
     import numpy as np
 
-    query = exp.select("s.id", "s.day").from_("first_seen AS s").where(parse_expression("s.user_id IS NOT NULL"))
-    frame = read_features(warehouse, query, model.features, {})
-    X = only_features(frame, model.features)
+    query = exp.select("s.id", "s.day", AGE.copy()).from_("first_seen AS s")
+    query = query.where(parse_expression("s.user_id IS NOT NULL"))
+    frame = read_features(warehouse, query, model.features, {"cut_off": model.cut_off})
+    X, age = only_features(frame, model.features), frame["age_days"].to_numpy(dtype=np.float64)
     fresh = frame[["id", "day"]].copy()
-    fresh["probability"] = np.round(estimator.predict_proba(X)[:, 1], DECIMALS) if len(X) else 0.0
+    fresh["probability"] = np.round(estimator.predict_proba(X, age)[:, 1], DECIMALS) if len(X) else 0.0
     fresh["expected_target_value"] = np.round(estimator.predict_target_value(X), DECIMALS) if len(X) else 0.0
     fresh["value_source"] = "FALLBACK" if model.level == "fallback" else "PREDICTED"
     fresh["model_version"] = model.version

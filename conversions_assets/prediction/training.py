@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 HERE = Path(__file__).parent
-_AGE = parse_expression("(UNIX_MICROS(@cut_off) - UNIX_MICROS(s.created)) / 86400000000 AS age_days")
+AGE = parse_expression("(UNIX_MICROS(@cut_off) - UNIX_MICROS(s.created)) / 86400000000 AS age_days")
+"""Days from a lead of `first_seen AS s` to `@cut_off`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def read_training(warehouse: Warehouse, predicted: PredictedValue, until: dateti
 
     features, left_out = choose_features(read_keys(warehouse), predicted)
     query = (
-        exp.select(_AGE.copy(), "l.delay_days", "l.target_value")
+        exp.select(AGE.copy(), "l.delay_days", "l.target_value")
         .from_("first_seen AS s")
         .join("linked AS l", on="l.id = s.id", join_type="LEFT")
         .where(parse_expression("s.created < @cut_off"))
