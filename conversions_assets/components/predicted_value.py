@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 
 from conversions_assets.components.located import yaml_error
 from conversions_assets.contract.check.catalog import Catalog
@@ -59,10 +59,17 @@ class PredictedValueSettings(dg.Model, dg.Resolvable):
     model_config = ConfigDict(title="predicted_value")
 
     target: str
-    conversion_window_days: int = Field(40, ge=1, le=MAX_WINDOW_DAYS)
+    conversion_window_days: int = 40
     link: Link = "latest"
     features: FeatureChoice = FeatureChoice()
-    target_lookback_days: int = Field(60, ge=1, le=3650)
+    target_lookback_days: int = 60
+
+    @field_validator("conversion_window_days", "target_lookback_days")
+    @classmethod
+    def _days(cls, days: int) -> int:
+        if not 1 <= days <= MAX_WINDOW_DAYS:
+            raise ValueError(f"R25: {days} days cannot be: write a whole number from 1 to {MAX_WINDOW_DAYS}")
+        return days
 
     def resolved(self) -> PredictedValue:
         """The settings as the stations receive them."""
