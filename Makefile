@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 DAGSTER_HOME ?= $(CURDIR)/.data/dagster_home
 export DAGSTER_HOME
+# Modules are compiled once, not by each process: a start of Dagster without it takes twice as long.
+export PYTHONDONTWRITEBYTECODE :=
 # "make dev" and "make validate" show the state of the demo at the demo's clock, unless the caller sets one or removes the file.
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
