@@ -9,7 +9,6 @@ than the reference by more than 0.02. All on one thread.
 import argparse
 import importlib.util
 import json
-import os
 import re
 import resource
 import sys
@@ -18,16 +17,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np
 import pandas as pd
 from measure import note, run_child
+from threadpoolctl import threadpool_limits
 
 from conversions_assets.prediction.model import NoTargets, PredictedValueModel
 
+HERE = Path(__file__).resolve()
 SHARED = HERE.parent.parent.parent / "shared"
 ALLOWED = 0.02
 HIGHER_IS_BETTER = {"spearman", "gini"}
@@ -124,9 +123,9 @@ def show_coverage(simulation: ModuleType) -> None:
     every: dict[int, list[bool]] = {3000: [], 300: []}
     for scenario in simulation.SCENARIOS:
         cells = []
-        for leads, all_held in every.items():
+        for leads in every:
             held = [inside for seed in SEEDS for inside in _weeks(simulation, scenario, seed, leads)]
-            all_held += held
+            every[leads] += held
             cells.append(f"{np.mean(held):14.3f}")
         print(f"{scenario:10}" + "".join(cells))
     print(f"{'all':10}" + "".join(f"{np.mean(held):14.3f}" for held in every.values()))
@@ -197,4 +196,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):
+        main()

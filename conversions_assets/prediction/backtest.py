@@ -33,7 +33,7 @@ class BackTest:
     Attributes:
         cut_offs: per model: `cut_off` (days, as `created`), `leads` and `targets` known to it, `level`, `drift_factor`.
         total: one row over all leads.
-        by_week: per cut-off `from_day`, `to_day` of created, and the model's own 90 % interval `value_low`, `value_high`.
+        by_week: per cut-off `from_day`, `to_day` of created, and the model's 90 % interval `value_low`, `value_high`.
         by_group: `group`: a level of the feature `group_feature`.
         by_decile: `decile` of the predicted value, 1 the highest.
         group_feature: None where there is no category.

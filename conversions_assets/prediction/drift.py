@@ -15,7 +15,7 @@ BINS_PER_WINDOW, MAX_BINS = 20, 240
 # A change in the rate is expected with the hazard CHANGES / (age + window / 4) per day of lead age.
 CHANGES = 1.0
 # The factor of a stretch of time between two changes has a gamma prior of mean 1, worth this many expected targets.
-PRIOR_TARGETS = 6.0
+PRIOR_TARGETS = 5.0
 # A level's own drift: candidates for the same.
 LEVEL_PRIORS = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
 
@@ -26,7 +26,7 @@ class DriftFactor:
 
     Attributes:
         edges: (k + 1,) days.
-        log_factor: (k,) posterior mean of the factor's logarithm.
+        log_factor: (k,) logarithm of the factor, midway between its arithmetic and its geometric posterior mean.
         log_variance: (k,) its posterior variance.
     """
 
@@ -57,8 +57,8 @@ def fit_drift(age: Floats, observed: Floats, expected: Floats, window: float) ->
 
     A product partition model (Barry and Hartigan, JASA 1993) with Poisson counts and gamma priors; the sum over all
     partitions is exact (forward-backward as in Fearnhead, Statistics and Computing 2006). Recent changes are held to be
-    likelier than old ones, because the model itself follows old ones. The logarithm is averaged, so that too high
-    and too low by the same factor weigh the same.
+    likelier than old ones, because the model itself follows old ones. Midway between the arithmetic mean, which is too
+    high for a rate that has fallen, and the geometric one, which is too low for one that has risen.
 
     Args:
         age: (n,) days before the cut-off.
@@ -77,8 +77,9 @@ def fit_drift(age: Floats, observed: Floats, expected: Floats, window: float) ->
     hazard[0] = hazard[-1] = 0.0
     posterior = _segments(gammaln(shape) - shape * np.log(rate), hazard)
     mean = digamma(shape) - np.log(rate)
-    log_factor = _over_bins(posterior * mean)
-    return DriftFactor(edges, log_factor, _over_bins(posterior * (mean**2 + polygamma(1, shape))) - log_factor**2)
+    log_mean, mean_log = np.log(_over_bins(posterior * shape / rate)), _over_bins(posterior * mean)
+    variance = _over_bins(posterior * (mean**2 + polygamma(1, shape))) - mean_log**2
+    return DriftFactor(edges, (log_mean + mean_log) / 2, variance)
 
 
 @dataclass
