@@ -16,7 +16,9 @@ from conversions_assets.demo.history import Load, history
 from conversions_assets.demo.raw import NotTheDemoError, newest_raw_load, write_load
 from conversions_assets.project import PACKAGE, load_project, read_warehouse_settings, use_duckdb_file
 
-CONVERSIONS = ("lead", "deal_closed", "order_confirmed")
+# The target of the predicted value before the leads whose value it is.
+CONVERSIONS = ("deal_closed", "lead", "order_confirmed")
+PREDICTED = "lead"
 WINDOW_DAYS = 30
 FIRST_DAY = "2025-01-01"
 
@@ -47,27 +49,29 @@ def main() -> int:
             if load.load_id > present:
                 write_load(path, load)
                 _report_load(instance, load)
-            _bring_up_to_date(instance, path, load, backfill=number == 0)
+            _bring_up_to_date(instance, path, load, backfill=number == 0, refit=number in (0, len(loads) - 1))
         _step("drift audit: the frozen days against the CRM")
         _succeed(_definitions().resolve_job_def("drift_audit").execute_in_process(instance=instance))
     # `make dev` opens the UI at this clock.
     (path.parent / "demo_now").write_text(loads[-1].at.isoformat(), encoding="utf-8")
-    summary.show(path, loads, CONVERSIONS, time.monotonic() - started)
+    summary.show(path, loads, CONVERSIONS, PREDICTED, time.monotonic() - started)
     return 0
 
 
-def _bring_up_to_date(instance: dg.DagsterInstance, path: Path, load: Load, backfill: bool) -> None:
-    """Backfill the year, or rerun the window, at the load's clock."""
+def _bring_up_to_date(instance: dg.DagsterInstance, path: Path, load: Load, backfill: bool, refit: bool) -> None:
+    """Backfill the year, or rerun the window, at the load's clock; `refit` fits the model of the leads anew."""
     use_duckdb_file(path, load.at)
     today = load_project().local_date(load.at)
     first = FIRST_DAY if backfill else (today - timedelta(days=WINDOW_DAYS)).isoformat()
     last = (today - timedelta(days=1)).isoformat()
     job = _job()
     for name in CONVERSIONS:
-        print(f"  conversions/{name}, adjusted/{name}: {first} to {last}", flush=True)
+        predicting = [*(["models"] if refit else []), "predicted"] if name == PREDICTED else []
+        stations = ["conversions", *predicting, "adjusted"]
+        print(f"  {', '.join(f'{station}/{name}' for station in stations)}: {first} to {last}", flush=True)
         result = job.execute_in_process(
             instance=instance,
-            asset_selection=[dg.AssetKey(["conversions", name]), dg.AssetKey(["adjusted", name])],
+            asset_selection=[dg.AssetKey([station, name]) for station in stations],
             tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
             raise_on_error=False,
         )

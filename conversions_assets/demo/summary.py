@@ -10,8 +10,8 @@ import duckdb
 from conversions_assets.demo.history import TABLES, Load
 
 
-def show(path: Path, loads: Sequence[Load], conversions: Sequence[str], seconds: float) -> None:
-    """Print the summary of the file."""
+def show(path: Path, loads: Sequence[Load], conversions: Sequence[str], predicted: str, seconds: float) -> None:
+    """Print the summary of the file; `predicted` is the conversion whose value is predicted."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         file = str(path).replace("'", "''")
@@ -24,6 +24,8 @@ def show(path: Path, loads: Sequence[Load], conversions: Sequence[str], seconds:
         _loaded(connection, loads)
         for name in conversions:
             _conversion(connection, name)
+            if name == predicted:
+                _predicted(connection, name)
         _examples(connection, conversions)
         _frozen(connection, conversions)
     print(
@@ -75,6 +77,23 @@ def _conversion(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     changed = ", ".join(f"{row['n']} {row['reason']}" for row in reasons)
     print(f"  quarantined  {refused or 'nothing'}")
     print(f"  adjusted     {changed or 'nothing'}; {rows['retracted']} taken back")
+
+
+def _predicted(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    [model] = _rows(
+        connection, f"SELECT version, report FROM demo.predicted.{name}_models ORDER BY fitted_at DESC LIMIT 1"
+    )
+    [mature] = _rows(
+        connection,
+        f"""SELECT count(*) AS n, sum(probability) AS expected, sum(target_conversions) AS actual
+            FROM demo.predicted.{name} WHERE target_conversions IS NOT NULL AND probability IS NOT NULL""",
+    )
+    report = json.loads(model["report"])
+    print(
+        f"  predicted    model {model['version']} of {report['targets']:,} targets; {mature['n']:,} leads are mature: "
+        f"{mature['expected']:,.0f} targets by their scores, {mature['actual']:,.0f} came"
+    )
+    print(f"               {report['verdict']['line']}")
 
 
 def _examples(connection: duckdb.DuckDBPyConnection, conversions: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from conversions_assets.demo.history import Truth, history
 
 ROOT = Path(__file__).parent.parent.parent
 CONVERSIONS = ("lead", "deal_closed", "order_confirmed")
+PREDICTED = "lead"
 # W = 30: the first load's run covered the year, the later ones their windows, the last one from 5 December on.
 LAST_WINDOW, FIRST_RERUN = date(2025, 12, 5), date(2025, 12, 3)
 
@@ -94,8 +95,25 @@ def test_the_window_is_published_as_the_last_load_has_it(played: tuple[Path, str
     assert active.keys() - moved == {t.id for t in truth.values() if t.day >= LAST_WINDOW} - moved
     # An id that moved to a frozen day is taken back at home (R18) and listed once a run covers that day.
     assert not [id for id in retracted if id in truth and truth[id].day >= LAST_WINDOW]
+    reported = "reported_value" if name == PREDICTED else "value"
     for id, row in active.items():
-        assert row["value"] == (None if truth[id].value is None else pytest.approx(truth[id].value))
+        assert row[reported] == (None if truth[id].value is None else pytest.approx(truth[id].value))
+
+
+def test_r27_leads_are_worth_what_the_newest_model_says(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    published = rows(folder, f"SELECT * FROM demo.adjusted.{PREDICTED} WHERE status = 'ACTIVE'")
+    assert {row["value_source"] for row in published if row["user_id"]} == {"PREDICTED"}
+    assert all(row["value"] == pytest.approx(row["probability"] * row["expected_target_value"]) for row in published)
+    assert {row["currency"] for row in published} == {"EUR"}
+    [mature] = rows(
+        folder,
+        f"""SELECT sum(probability) AS expected, sum(target_conversions) AS actual FROM demo.predicted.{PREDICTED}
+            WHERE target_conversions IS NOT NULL""",
+    )
+    assert mature["expected"] == pytest.approx(mature["actual"], rel=0.25)
+    versions = rows(folder, f"SELECT version, level FROM demo.predicted.{PREDICTED}_models")
+    assert [row["level"] for row in versions] == ["full", "full"]
 
 
 @pytest.mark.parametrize("name", CONVERSIONS)
@@ -145,6 +163,11 @@ def test_r12_the_demo_twice_changes_nothing(played: tuple[Path, str]) -> None:
             )
         ]
 
-    before = everything()
+    def predictions() -> list[list[dict[str, Any]]]:
+        tables = (PREDICTED, f"_{PREDICTED}_days", f"{PREDICTED}_models")
+        return [rows(folder, f"SELECT * FROM demo.predicted.{table} ORDER BY ALL") for table in tables]
+
+    before, predicted = everything(), predictions()
     play(folder)
     assert everything() == before
+    assert predictions() == predicted
