@@ -1,11 +1,16 @@
 """Every test has a cache, a clock and a warehouse of its own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlglot import exp
 
+from conversions_assets.warehouse import duckdb as engine
+from conversions_assets.warehouse import script
+from conversions_assets.warehouse.base import Statement
 from conversions_assets_tests.shop import Shop, make_shop
 
 
@@ -19,6 +24,40 @@ def _own_environment(tmp_path: Path) -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_statements() -> Iterator[None]:
+    """Complete and translate each of our own statements once: thousands of small runs send the same."""
+    bound: dict[Any, exp.Expr] = {}
+    ours: set[int] = set()
+    translated: dict[Any, str] = {}
+    real_bind, real_translation = script._bind_tree, engine.to_duckdb
+
+    def bind_tree(
+        template: exp.Expr, tables: Mapping[str, Any], params: Mapping[str, Any], columns: Mapping[str, str]
+    ) -> Statement:
+        lists = tuple((name, tuple(value)) for name, value in params.items() if isinstance(value, list | tuple))
+        places = tuple((name, str(target)) for name, target in tables.items())
+        key = (id(template), places, lists, tuple(columns.items()))
+        if key not in bound:
+            bound[key] = real_bind(template, tables, params, columns).tree
+            ours.add(id(bound[key]))
+        used = {parameter.name for parameter in bound[key].find_all(exp.Parameter)}
+        return Statement(bound[key], {name: value for name, value in params.items() if name in used})
+
+    def to_duckdb(tree: exp.Expr, float_columns: Iterable[str] = ()) -> str:
+        if id(tree) not in ours:
+            return real_translation(tree, float_columns)
+        key = (id(tree), frozenset(float_columns))
+        if key not in translated:
+            translated[key] = real_translation(tree, float_columns)
+        return translated[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "_bind_tree", bind_tree)
+        patch.setattr(engine, "to_duckdb", to_duckdb)
+        yield
 
 
 @pytest.fixture

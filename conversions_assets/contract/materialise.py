@@ -149,9 +149,10 @@ def _query(warehouse: Warehouse, file: str, days: Days, latest: datetime) -> lis
 def _find_personal(warehouse: Warehouse, days: Days, returned: frozenset[str]) -> list[dict[str, Any]]:
     """R9: leaves `personal` in the session; per day and key of params how many values look like what."""
     [finding] = bind(HERE / "personal.sql", {}, {})
+    tree = finding.tree.copy()
     if "params" not in returned:
-        finding.tree.expression.where("FALSE", copy=False)
-    warehouse.execute([finding])
+        tree.expression.where("FALSE", copy=False)
+    warehouse.execute([Statement(tree)])
     [counting] = bind(HERE / "personal_keys.sql", {}, {"first_day": days.first, "last_day": days.last})
     return warehouse.query(counting)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from conversions_assets.contract.columns import COLUMNS, GEO_KEYS, NAMES, OPTIONAL, Presence
 from conversions_assets.contract.conversion import Conversion, Days
-from conversions_assets.warehouse.base import Warehouse
+from conversions_assets.warehouse.base import Statement, Warehouse
 from conversions_assets.warehouse.dialect import parse_expression
 from conversions_assets.warehouse.script import bind
 
@@ -37,11 +37,12 @@ def read_profile(
     counted = {f"filled_{name}": filled[name] for name in returned}
     if "params" in returned:
         counted |= {f"geo_{key}": f"has_key(s.params, '{key}')" for key in GEO_KEYS}
-    for name, what in counted.items():
-        counting = parse_expression(f"COUNTIF(s.refusal IS NULL AND {what}) AS {name}")
-        statement.tree.select(counting, copy=False)  # type: ignore[attr-defined]
-    found = {row["day"]: row for row in warehouse.query(statement)}
-    empty = dict.fromkeys(statement.tree.named_selects, 0)  # type: ignore[attr-defined]
+    counting = [
+        parse_expression(f"COUNTIF(s.refusal IS NULL AND {what}) AS {name}") for name, what in counted.items()
+    ]
+    tree = statement.tree.select(*counting)  # type: ignore[attr-defined]
+    found = {row["day"]: row for row in warehouse.query(Statement(tree, statement.params))}
+    empty = dict.fromkeys(tree.named_selects, 0)
     profile = [found.get(day) or {**empty, "day": day} for day in days.all()]
     _add_shares(warehouse, profile, params)
     _add_columns(profile, returned, conversion.project.thresholds.empty_column_rows)

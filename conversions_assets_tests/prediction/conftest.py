@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from conversions_assets.adjustment import scores
-from conversions_assets.prediction import eligibility, score, tables, training
 from conversions_assets_tests.adjustment.conftest import QuickWarehouse, quick_runs
 from conversions_assets_tests.prediction.crm import Crm, make_crm
 
 
 @pytest.fixture(scope="package", autouse=True)
 def _quick_runs() -> Iterator[None]:
-    with quick_runs(scores, eligibility, score, tables, training):
+    with quick_runs():
         yield
 
 
