@@ -104,7 +104,7 @@ def _fit(
             f"no lead has a {predicted.target} within {predicted.window_days} days of it, as far as is known on "
             f"{conversion.project.local_date(until)}: there is nothing to learn from"
         )
-    return estimator, make_report(estimator, training, summary)
+    return estimator, make_report(estimator, training, summary, until.timestamp() / 86_400)
 
 
 def _stored(

@@ -46,7 +46,7 @@ def write_page(folder: Path, conversion: Conversion, model: StoredModel) -> Path
 
 
 def _facts(report: Mapping[str, Any]) -> str:
-    badge = ' <span class="badge">drift</span>' if report["drift"]["badge"] else ""
+    badge = f' <span class="badge">{escape(report["drift"]["badge"])}</span>' if report["drift"]["badge"] else ""
     facts = [
         escape(f"{report['leads']:,} leads, {report['targets']:,} of them with a target. {report['level_sentence']}."),
         escape(report["drift"]["sentence"]) + badge,
