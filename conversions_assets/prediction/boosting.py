@@ -97,9 +97,7 @@ def worth_boosting(leads: Leads, design: FeatureDesign, columns: Floats, p: Floa
     for held_out in range(FOLDS):
         train, test = np.flatnonzero(fold != held_out), leads.take(np.flatnonzero(fold == held_out))
         seen = leads.take(train)
-        linear = CensoredLogit().fit(
-            columns[train], seen.target, seen.share, np.zeros(len(train)), seen.weight, design.blocks_
-        )
+        linear = CensoredLogit().fit(columns[train], seen, np.zeros(len(train)), design.blocks_)
         trees = BoostedRate(random_state).fit(seen, design.used_, p[train])
         gain += _loss(test, linear.log_odds(columns[fold == held_out])) - _loss(test, trees.log_odds(test.X))
     return bool(gain > 0)

@@ -113,6 +113,8 @@ def fit_level_drift(X: pd.DataFrame, features: list[str], observed: Floats, expe
         features: names to choose from.
         observed, expected: (n,) targets, the common drift included in what is expected.
     """
+    if not observed.sum():
+        return LevelEffects()
     expected = expected * (observed.sum() / expected.sum())
 
     def weigh(codes: NDArray[np.int_], size: int, own: Floats) -> tuple[float, Floats]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from conversions_assets.prediction.design import FeatureDesign, row_hashes
 from conversions_assets.prediction.intervals import draw_sums
@@ -20,6 +21,8 @@ from conversions_assets.prediction.values import TargetValue
 FULL = 30
 MAX_ROWS = 100_000
 CHUNK = 50_000
+# Several threads would wait for each other beside the other runs of the machine, and add up in another order.
+ONE_THREAD = threadpool_limits.wrap(limits=1)
 
 
 class NoTargets(ValueError):
@@ -66,6 +69,7 @@ class PredictedValueModel(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string = True
         return tags
 
+    @ONE_THREAD  # type: ignore[untyped-decorator]
     def fit(self, X: Any, age: Any, delay: Any, value: Any) -> "PredictedValueModel":
         """Fit to the leads that are known at a cut-off.
 
@@ -157,6 +161,7 @@ class PredictedValueModel(BaseEstimator):  # type: ignore[misc]
         low, high = np.quantile(sums, [(1 - confidence) / 2, (1 + confidence) / 2])
         return float((p * value).sum()), float(low), float(high)
 
+    @ONE_THREAD  # type: ignore[untyped-decorator]
     def _scores(self, X: Any, age: Any) -> tuple[Floats, Floats]:
         """(n,) probabilities and (n,) expected values."""
         X = self._checked(X)

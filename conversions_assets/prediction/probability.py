@@ -69,7 +69,7 @@ class TargetProbability:
         columns = design.transform(leads.X)
         offset = np.zeros(len(columns))
         for _ in range(ROUNDS):
-            self._linear = CensoredLogit().fit(columns, leads.target, leads.share, offset, leads.weight, design.blocks_)
+            self._linear = CensoredLogit().fit(columns, leads, offset, design.blocks_)
             p = expit(self._linear.log_odds(columns))
             offset = self._fit_drift(leads, design.used_, p)
         if worth_boosting(leads, design, columns, p, self.random_state):
@@ -77,12 +77,9 @@ class TargetProbability:
             self._trees = BoostedRate(self.random_state).fit(leads, design.used_, p)
             log_odds = self._trees.log_odds(leads.X)
             # Trees have seen these leads and do not add up by themselves.
-            none = np.zeros((len(columns), 0))
-            self._shift = (
-                CensoredLogit()
-                .fit(none, leads.target, leads.share, log_odds + offset, leads.weight, np.zeros(0, int))
-                .intercept_
-            )
+            nothing = np.zeros((len(columns), 0))
+            shift = CensoredLogit().fit(nothing, leads, log_odds + offset, np.zeros(0, int))
+            self._shift = shift.intercept_
             p = expit(log_odds + self._shift)
             self._fit_drift(leads, design.used_, p)
         self._exponents = Exponents.of(p)

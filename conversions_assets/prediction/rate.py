@@ -5,77 +5,65 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
-Floats = NDArray[np.float64]
+from conversions_assets.prediction.leads import Leads
+from conversions_assets.prediction.levels import Floats
+from conversions_assets.prediction.shrinkage import BlockPrior
 
-ROUNDS = 40
+ROUNDS = 50
 TOLERANCE = 1e-4
+LARGEST_STEP = 2.0
+PRIOR_SCALE = 0.5  # log odds
 INTERCEPT_PENALTY = 1e-3  # Keeps the intercept finite where all leads have a target.
+# Open leads tell less than judged ones, and at worst nothing; their curvature keeps this share of a judged lead's.
+LEAST_CURVATURE = 0.05
 
 
 class CensoredLogit:
     """P(target within the window) by the likelihood of delayed feedback (Chapelle, KDD 2014).
 
-    A lead with a target counts log p, an open lead log(1 - p F) where F is the share of the window's targets that
-    arrive by its age. This is what EM with open leads split into p(1-F)/(1-pF) and the rest converges to; Newton's
-    method gets there in a few steps and leaves the covariance. The coefficients of a feature share a normal prior whose
-    variance is estimated with them (MacKay 1992), so a feature without effect shrinks to nothing and one with a large
-    effect is hardly shrunk.
-
-    Args:
-        prior_scale: standard deviation (log odds) that is expected of a feature's effects.
-        prior_weight: how many columns that expectation is worth.
+    A lead with a target counts log p, an open lead log(1 - p F), where F is the share of the window's targets that have
+    arrived by its age. EM, which splits open leads into p(1 - F)/(1 - pF) targets and the rest, ends at the same
+    place; Newton's method gets there in a few steps and leaves the covariance.
 
     Attributes:
         intercept_, coef_: (m,) log odds.
         covariance_: (m + 1, m + 1), the intercept first.
-        variances_: per block.
     """
 
-    def __init__(self, prior_scale: float = 0.5, prior_weight: float = 2.0) -> None:
-        self.prior_scale = prior_scale
-        self.prior_weight = prior_weight
+    def fit(self, columns: Floats, leads: Leads, offset: Floats, blocks: NDArray[np.int_]) -> "CensoredLogit":
+        """Fit.
 
-    def fit(
-        self,
-        columns: Floats,
-        target: NDArray[np.bool_],
-        share: Floats,
-        offset: Floats,
-        weight: Floats,
-        blocks: NDArray[np.int_],
-    ) -> "CensoredLogit":
+        Args:
+            columns: (n, m).
+            leads: (n,) leads.
+            offset: (n,) log odds that are given.
+            blocks: (m,) the block of each column.
+        """
         design = np.column_stack([np.ones(len(columns)), columns])
-        n_blocks = int(blocks.max(initial=-1)) + 1
-        variances = np.full(n_blocks, self.prior_scale**2)
-        sizes = np.bincount(blocks, minlength=n_blocks)
-        beta = np.zeros(design.shape[1])
-        rate = np.clip(weight[target].sum() / (weight * share).sum(), 1e-6, 1 - 1e-6)
-        start = beta[0] = np.log(rate / (1 - rate)) - np.average(offset, weights=weight * share)
-        centre = np.zeros(len(beta))
-        centre[0] = start
+        prior = BlockPrior(blocks, PRIOR_SCALE)
+        exposure = leads.weight * leads.share
+        rate = np.clip(leads.weight @ leads.target / exposure.sum(), 1e-6, 1 - 1e-6)
+        centre = np.zeros(design.shape[1])
+        centre[0] = np.log(rate / (1 - rate)) - np.average(offset, weights=exposure)
+        beta = centre
         for _ in range(ROUNDS):
-            penalty = np.concatenate([[INTERCEPT_PENALTY], 1 / variances[blocks]])
+            penalty = np.concatenate([[INTERCEPT_PENALTY], prior.penalty])
             p = expit(design @ beta + offset)
-            future = np.where(target, 1.0, p * (1 - share) / (1 - p * share))
-            curvature = weight * np.maximum(p * (1 - p) - future * (1 - future), 1e-3 * p * (1 - p))
+            future, spread = leads.future(p), p * (1 - p)
+            curvature = leads.weight * np.maximum(spread - future * (1 - future), LEAST_CURVATURE * spread)
             hessian = design.T @ (design * curvature[:, None])
             hessian[np.diag_indices_from(hessian)] += penalty
             factor = cho_factor(hessian)
-            step = cho_solve(factor, design.T @ (weight * (future - p)) - penalty * beta + penalty[0] * centre)
-            step *= min(1.0, 2.0 / max(np.abs(step).max(), 1e-12))
-            beta = beta + step
-            covariance = cho_solve(factor, np.eye(len(beta)))
-            squares = np.bincount(blocks, beta[1:] ** 2 + np.diag(covariance)[1:], minlength=n_blocks)
-            updated = (squares + self.prior_weight * self.prior_scale**2) / (sizes + self.prior_weight)
-            settled = np.abs(step).max() < TOLERANCE and np.all(np.abs(np.log(updated / variances)) < 0.02)
-            variances = updated
-            if settled:
+            step = cho_solve(factor, design.T @ (leads.weight * (future - p)) - penalty * (beta - centre))
+            size = float(np.abs(step).max())
+            beta = beta + step * min(1.0, LARGEST_STEP / max(size, TOLERANCE))
+            self.covariance_ = cho_solve(factor, np.eye(len(beta)))
+            settled = prior.update(beta[1:], np.diag(self.covariance_)[1:])
+            if settled and size < TOLERANCE:
                 break
         self.intercept_, self.coef_ = float(beta[0]), beta[1:]
-        self.covariance_ = covariance
-        self.variances_ = variances
         return self
 
     def log_odds(self, columns: Floats) -> Floats:
-        """(n,) log odds."""
+        """(n,) log odds, without offset."""
         return np.asarray(self.intercept_ + columns @ self.coef_)

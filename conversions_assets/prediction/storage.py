@@ -1,10 +1,12 @@
-"""Fitted models as bytes for the warehouse."""
+"""Fitted models as bytes for the warehouse; the bytes are as trusted as the warehouse itself."""
 
 import pickle
 
 import sklearn
 
 from conversions_assets.prediction.model import PredictedValueModel
+
+FORMAT = 1  # Raise it when a fitted model gets other attributes.
 
 
 class OtherVersion(ValueError):
@@ -16,12 +18,17 @@ def versions() -> dict[str, str]:
     import numpy
     import scipy
 
-    return {"numpy": numpy.__version__, "scikit-learn": sklearn.__version__, "scipy": scipy.__version__}
+    return {
+        "format": str(FORMAT),
+        "numpy": numpy.__version__,
+        "scikit-learn": sklearn.__version__,
+        "scipy": scipy.__version__,
+    }
 
 
 def to_bytes(model: PredictedValueModel) -> bytes:
     """A fitted model as bytes, with the versions of the libraries it was fitted with."""
-    return pickle.dumps((versions(), pickle.dumps(model, protocol=5)), protocol=5)
+    return pickle.dumps({"versions": versions(), "model": pickle.dumps(model, protocol=5)}, protocol=5)
 
 
 def from_bytes(stored: bytes) -> PredictedValueModel:
@@ -30,8 +37,9 @@ def from_bytes(stored: bytes) -> PredictedValueModel:
     Raises:
         OtherVersion: it was fitted with other versions of the libraries; a refit mends that.
     """
-    fitted_with, model = pickle.loads(stored)
+    kept = pickle.loads(stored)
+    fitted_with = kept.get("versions") if isinstance(kept, dict) else "another format"
     if fitted_with != versions():
         raise OtherVersion(f"the model was fitted with {fitted_with}, here are {versions()}: fit it again")
-    loaded: PredictedValueModel = pickle.loads(model)
+    loaded: PredictedValueModel = pickle.loads(kept["model"])
     return loaded
