@@ -46,10 +46,11 @@ def write_page(folder: Path, conversion: Conversion, model: StoredModel) -> Path
 
 
 def _facts(report: Mapping[str, Any]) -> str:
-    badge = f' <span class="badge">{escape(report["drift"]["badge"])}</span>' if report["drift"]["badge"] else ""
+    drift = report["drift"]
+    badge = f' <span class="badge">{escape(drift["badge"])}</span>' if drift["badge"] else ""
     facts = [
         escape(f"{report['leads']:,} leads, {report['targets']:,} of them with a target. {report['level_sentence']}."),
-        escape(report["drift"]["sentence"]) + badge,
+        escape(drift["sentence"]) + badge,
         escape(f"Learnt from {report['features_as_of']}."),
         *(escape(f"Left out as a leak: {row['param']} ({row['why']}).") for row in report["leaks"]),
     ]
@@ -70,4 +71,6 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) >= 10 else f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -69,4 +69,6 @@ def _predicted_and_actual(title: str, rows: Rows) -> str:
     """Bars beside each other; what came with its 90 % Poisson interval."""
     came = [{"value": row["actual"], "ci": {"low": row["low"], "high": row["high"]}} for row in rows]
     series = {"predicted": [row["predicted"] for row in rows], "came, with its 90 % interval": came}
-    return draw("Bar", title, [row["label"] for row in rows], series)
+    # The picture would end at the bars and cut their intervals off.
+    top = 1.05 * max(row[name] for row in rows for name in ("predicted", "high"))
+    return draw("Bar", title, [row["label"] for row in rows], series, range=(0, top))
