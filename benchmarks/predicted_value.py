@@ -149,23 +149,23 @@ def _weeks(simulation: ModuleType, scenario: str, seed: int, leads: int) -> list
 
 
 def measure_size(leads: int) -> None:
-    """In a process of its own: fit to so many leads and score them; prints seconds and memory as JSON."""
+    """In a process of its own: fit to so many leads and score them; prints CPU seconds and memory as JSON."""
     simulation = load_simulation()
     train = simulation.simulate(leads, "base", np.random.default_rng(0))
     age, delay = train.known_at_cutoff()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
+    started = time.process_time()
     model = PredictedValueModel(simulation.WINDOW).fit(train.features, age, delay, train.value)
-    fitted = time.perf_counter()
+    fitted = time.process_time()
     model.predict(train.features)
-    scored = time.perf_counter()
+    scored = time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"fit": fitted - started, "score": scored - fitted, "before": before / 1024, "peak": peak / 1024}))
 
 
 def show_sizes() -> None:
-    """Print time and memory by number of leads, and the growth from one size to the next."""
-    print("\nbase, one thread: seconds, and peak memory of the process (before: with the simulated leads)")
+    """Print CPU time and memory by number of leads, and the growth from one size to the next."""
+    print("\nbase: CPU seconds of one thread, and peak memory of the process (before: with the simulated leads)")
     print(f"{'leads':>10}{'fit':>10}{'score':>10}{'before':>12}{'peak':>12}{'time, x 10 leads':>20}")
     last = None
     for leads in SIZES:
