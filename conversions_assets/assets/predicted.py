@@ -1,6 +1,6 @@
 """`predicted/<name>`: per local day what each lead is worth, by the newest model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -76,7 +76,7 @@ def _figures(conversion: Conversion, run: Run, done: Scored) -> dict[str, Any]:
         "without a value": sum(row["without_value"] for row in per_day),
         "model": done.model.version if done.model else "none",
         "targets known until": str(done.until or "never published"),
-        "per day": presentation.table(per_day),
+        "per day": presentation.table([_shown(row) for row in per_day]),
         "plot": presentation.curves(
             f"{conversion.name}: predicted value per day, {currency}",
             [str(row["day"]) for row in per_day],
@@ -89,6 +89,16 @@ def _figures(conversion: Conversion, run: Run, done: Scored) -> dict[str, Any]:
     if done.problem:
         figures["no new scores"] = done.problem
     return figures
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "day": row["day"],
+        "leads": row["leads"],
+        "without value": row["without_value"],
+        "expected targets": round(row["expected_targets"] or 0.0, 2),
+        "value": round(row["predicted_value"] or 0.0, 2),
+    }
 
 
 def _day_figures(done: Scored) -> dict[Any, dict[str, Any]]:

@@ -57,11 +57,11 @@ def _shown(label: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         label: row["label"],
         "leads": row["leads"],
-        "targets predicted": row["predicted"],
+        "predicted": round(row["predicted"], 1),
         "came": row["actual"],
-        "90 % interval": f"{row['low']:,.1f} to {row['high']:,.1f}",
-        "value predicted": row["predicted_value"],
-        "value that came": row["actual_value"],
+        "90 %": f"{row['low']:,.1f} to {row['high']:,.1f}",
+        "value predicted": round(row["predicted_value"]),
+        "value came": round(row["actual_value"]),
     }
 
 
