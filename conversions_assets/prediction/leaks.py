@@ -10,7 +10,9 @@ from scipy.stats import binom
 from conversions_assets.prediction.levels import MISSING, Floats, Levels
 
 MIN_LEADS = 30
-LOW, HIGH = 0.2, 0.9
+# A rate below this share of the base rate, or above this rate. A source may well be five times worse than the others,
+# so a value has to have next to no target before it counts; that a param is filled, or missing, tells of its time.
+LOW, LOW_VALUE, HIGH = 0.2, 0.02, 0.9
 P_VALUE = 1e-8
 
 
@@ -44,8 +46,9 @@ class Leak:
 def find_leaks(X: pd.DataFrame, target: NDArray[np.bool_], weight: Floats) -> list[Leak]:
     """The clearest leak of each feature that has one.
 
-    A level (missing and filled are levels too) leaks if it has at least 30 leads and a rate of targets below a fifth of
-    the base rate or above 0.9, and the binomial probability of that under the base rate is below 1e-8.
+    A level (missing and filled are levels too) leaks if it has at least 30 leads, its rate of targets is below a fifth
+    of the base rate (a fiftieth where the level is a value) or above 0.9, and the binomial probability of that under
+    the base rate is below 1e-8.
 
     Args:
         X: (n, features) of mature leads: older than the window.
@@ -69,7 +72,8 @@ def _leak_of(column: pd.Series, target: NDArray[np.bool_], weight: Floats) -> Le
     base = float(np.average(target, weights=weight))
     chance = _chance(leads, hits, base)
     suspect = (leads >= MIN_LEADS) & (chance < P_VALUE)
-    suspect &= (hits < LOW * base * leads) | (hits > HIGH * leads)
+    low = np.where(labels == "one value", LOW_VALUE, LOW)
+    suspect &= (hits < low * base * leads) | (hits > HIGH * leads)
     if not suspect.any():
         return None
     # Missing and filled say more than a value does.

@@ -249,6 +249,23 @@ def test_r28_a_param_that_knows_the_future_is_named_and_left_out(leads: Leads) -
     assert {leak.feature for leak in model.leaks_} == set(reasons)
 
 
+def test_r28_params_that_are_filled_or_lost_for_leads_without_a_target(leads: Leads) -> None:
+    hit = leads.delay <= leads.age
+    lost = np.where(hit, None, np.random.default_rng(0).choice(list("abcdefgh"), 3000))
+    status = np.where(hit, "busy", np.where(leads.X["size"] > 0, "lost", "busy"))
+    model = PredictedValueModel(WINDOW).fit(**{**leads.known, "X": leads.X.assign(lost=lost, status=status)})
+    assert set(model.features_left_out_) == {"lost", "status"}
+
+
+def test_a_bad_source_is_no_leak(leads: Leads) -> None:
+    mature = leads.age >= WINDOW
+    target = leads.delay <= WINDOW
+    few = target & (np.random.default_rng(0).random(3000) < 0.1)
+    source = np.where(leads.X["size"] > 0, "bad", "good")
+    target = np.where(source == "bad", few, target)
+    assert not find_leaks(pd.DataFrame({"source": source})[mature], target[mature], np.ones(mature.sum()))
+
+
 def test_clean_leads_raise_no_alarm() -> None:
     for seed in range(40):
         leads = simulate(3000, 100 + seed)
