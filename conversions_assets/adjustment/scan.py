@@ -9,7 +9,7 @@ from typing import Any
 from sqlglot import exp
 
 from conversions_assets.adjustment.publish import create_tables, read_window
-from conversions_assets.adjustment.scores import applied_form
+from conversions_assets.adjustment.scores import applied_form, is_older_model
 from conversions_assets.adjustment.window import Window
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.fingerprints import fingerprint_staged
@@ -36,6 +36,7 @@ class Scan:
         convert: ranges to rerun from the query on, both assets in one run each.
         publish: ranges whose conversions are what the query says but were not published: `adjusted` alone (R11), with
             `predicted` where the value is predicted, also because there is a newer model (R28).
+        rescored: those of the changed days that a newer model alone has changed.
     """
 
     window: Window
@@ -45,6 +46,7 @@ class Scan:
     changed: Sequence[date]
     convert: Sequence[Days]
     publish: Sequence[Days]
+    rescored: Sequence[date] = ()
 
     @property
     def found(self) -> list[date]:
@@ -61,7 +63,8 @@ class Scan:
         """What a person reads."""
         if not self.found:
             return f"all {len(self.days) if self.days else 0} days of the window are what the CRM says"
-        parts = [f"{len(self.changed)} days changed", f"{len(self.missing)} were never published"]
+        by_model = f" ({len(self.rescored)} by a newer model)" if self.rescored else ""
+        parts = [f"{len(self.changed)} days changed{by_model}", f"{len(self.missing)} were never published"]
         ranges = ", ".join(str(days) for days in (*self.convert, *self.publish))
         return f"{' and '.join(parts)}: rerun of {ranges}"
 
@@ -104,6 +107,7 @@ def scan(warehouse: Warehouse, conversion: Conversion, run: Run, progress: Progr
         changed=changed,
         convert=[*_ranges(older, stored), *_hull(convert)],
         publish=_coverable(sorted(publish - convert), stored),
+        rescored=[day for day in changed if day not in convert and is_older_model(applied[day], wanted.get(day))],
     )
 
 

@@ -85,6 +85,12 @@ def applied_form(
     return {day: f"{fingerprint or ''} {model}" for day, fingerprint in fingerprints.items()}
 
 
+def is_older_model(applied: str | None, wanted: str | None) -> bool:
+    """Whether the two differ in the model alone."""
+    before, now = (applied or "").rpartition(" "), (wanted or "").rpartition(" ")
+    return bool(before[1] and now[1]) and before[0] == now[0] and before[2] != now[2]
+
+
 def _covered(conversion: Conversion) -> exp.Query:
     """`covered` with the fingerprint of what was scored."""
     covered = exp.alias_(conversion.covered.expression, "c", table=True)

@@ -144,6 +144,8 @@ def _report(context: dg.OpExecutionContext, conversion: Conversion, run: Run, fo
 def _found(found: Scan, day: Any) -> str:
     if day in found.missing:
         return "never published"
+    if day in found.rescored:
+        return "a newer model"
     return "changed" if day in found.changed else "between changed days"
 
 

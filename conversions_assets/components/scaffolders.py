@@ -24,7 +24,7 @@ attributes:
   # Which `created` wins when the SQL returns an id several times: earliest (the default) or latest.
   # dedup: earliest
 
-  # The value is predicted: what a lead is worth is the value of the deals it will bring. Both need a user_id in their SQL.
+  # The value is predicted: a lead is worth the deals it will bring. The SQL of both returns a user_id.
   # predicted_value: {target: deal_closed, conversion_window_days: 40}
 
   # When a load looks incomplete, so that nothing is retracted until a person says so; else as in project.yaml.

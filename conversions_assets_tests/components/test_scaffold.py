@@ -78,6 +78,7 @@ def test_the_yaml_shows_every_key_and_each_can_be_used(tmp_path: Path) -> None:
     once = text.replace('  # freshness: {deadline_cron: "0 9 * * *", lower_bound_hours: 12}\n', "")
     path.write_text(re.sub(r"^  # (?=[a-z_]+: )", "  ", once, flags=re.MULTILINE), encoding="utf-8")
     assert set(yaml.safe_load(path.read_text(encoding="utf-8"))["attributes"]) == set(Component.model_fields)
+    scaffold(deployment.defs / "conversions" / "deal_closed", tmp_path)  # the target of the example
     dg.Definitions.validate_loadable(deployment.load())
 
 

@@ -262,6 +262,9 @@ def test_r23_r28_a_newer_model_makes_the_window_one_run_and_then_nothing(crm: Cr
     assert crm.fit().is_new
     window = Days(crm.today - timedelta(days=30), crm.today - timedelta(days=1))
     assert scanned() == ([], [window])
+    found = crm.scan()
+    assert found is not None
+    assert found.sentence.startswith("30 days changed (30 by a newer model) and 0 were never published: rerun of")
     crm.predict(window.first, window.last)
     assert scanned() == ([], [window])  # scored, and not published yet
     done = crm.publish_leads(window.first, window.last)
