@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from conversions_assets.prediction.levels import Floats
 
 # How many columns the expected variance is worth to a block, and how many blocks it is worth to all of them.
-COLUMNS, BLOCKS = 2.0, 10.0
+COLUMNS, BLOCKS = 1.0, 10.0
 SETTLED = 0.02
 
 
