@@ -122,30 +122,24 @@ def test_r30_a_change_of_5_percent_and_one_unit_is_published(crm: Crm) -> None:
 
 
 def test_r30_at_most_three_times_per_id(crm: Crm) -> None:
-    """Other versions do not count. A lead that loses its user_id loses its value at any time."""
-    place(crm, A, lead("b", 3.0), lead("c", 3.0))
+    """Other versions do not count, nor does size where there was no score or is none any more. A lead that loses its
+    user_id loses its value at any time."""
+    place(crm, A, lead("b", 3.0), lead("c", 3.0), lead("d", 3.0))
     for number, value in enumerate((100.0, 120.0, 150.0, 190.0, 300.0)):
-        place(crm, A, lead("b", 3.0, is_qualified=number % 2 == 0), lead("c", 3.0))
-        publish(crm, {"a": value, "b": 100.0 + number, "c": value}, f"m{number}")
+        place(crm, A, lead("b", 3.0, is_qualified=number % 2 == 0), lead("c", 3.0), lead("d", 3.0))
+        first = {0: None, 1: 0.5}.get(number)
+        publish(crm, {"a": value, "b": 100.0 + number, "c": value, "d": first}, f"m{number}")
+        assert crm.published()["d"]["value"] == first
     assert reasons(crm, "a") == ["PUBLISHED", "RESCORED", "RESCORED", "RESCORED"]
     assert [crm.published()["a"][name] for name in SCORE] == [190.0, "PREDICTED", 0.5, 380.0, "m3"]
     assert reasons(crm, "b") == ["PUBLISHED", *["QUALIFICATION_CHANGED"] * 4]
     assert [crm.published()["b"][name] for name in SCORE] == [100.0, "PREDICTED", 0.5, 200.0, "m0"]
-    place(crm, A, lead("b", 3.0), lead("c", 3.0, user_id=None))
+    assert reasons(crm, "d") == ["PUBLISHED", "RESCORED", "RESCORED"]
+    place(crm, A, lead("b", 3.0), lead("c", 3.0, user_id=None), lead("d", 3.0))
     publish(crm, {"a": 500.0, "b": 200.0}, "m9")
     rows = crm.published()
     assert [rows[id]["value"] for id in "abc"] == [190.0, 200.0, None]
     assert (rows["c"]["value_source"], rows["c"]["model_version"]) == ("NONE", None)
-
-
-def test_r30_a_first_score_is_published_and_one_that_is_gone_is_taken_back(crm: Crm) -> None:
-    place(crm, A)
-    publish(crm, {})
-    publish(crm, {"a": 0.5})
-    assert crm.published()["a"]["value"] == 0.5
-    publish(crm, {})
-    assert (crm.published()["a"]["value"], crm.published()["a"]["value_source"]) == (None, "NONE")
-    assert reasons(crm) == ["PUBLISHED", "RESCORED", "RESCORED"]
 
 
 def test_r15_rescored_stands_in_the_place_of_value_changed(crm: Crm) -> None:
