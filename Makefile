@@ -68,7 +68,7 @@ bench-contract: .venv/.ready ## the static check, the profile and its suite: ben
 bench-prediction: .venv/.ready ## accuracy, intervals, time and memory of the predicted value: benchmarks/predicted_value.py
 	$(BIN)/python benchmarks/predicted_value.py
 
-mutations: .venv/.ready ## switch each rule of the contract off and show the test that fails
+mutations: .venv/.ready ## switch each of the rules R1-R24 off and show the test that fails
 	$(BIN)/python -m conversions_assets_tests.mutations
 
 soak: .venv/.ready ## 2,000 new random histories against the model of R12-R24: make soak n=2000

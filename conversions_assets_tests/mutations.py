@@ -1,4 +1,4 @@
-"""`make mutations`: switches each rule of the contract off, one after the other, and shows the test that fails.
+"""`make mutations`: switches each rule off, one after the other, and shows the test that fails.
 
 The list is mutations.yaml. Works on a copy of the tree; ends with 1 if a rule can be switched off unnoticed.
 """
