@@ -12,7 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from conversions_assets_tests.adjustment.histories import History
 
-HISTORIES, STEPS = 2_000, 8
+HISTORIES, STEPS = 2_000, 6
 EVERY = 50
 
 

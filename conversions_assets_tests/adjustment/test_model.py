@@ -10,7 +10,7 @@ from conversions_assets_tests.adjustment.histories import History
 
 SETTINGS = settings(
     max_examples=150,
-    stateful_step_count=7,
+    stateful_step_count=5,
     deadline=None,
     derandomize=True,
     database=None,
