@@ -180,11 +180,12 @@ def _plot_window(conversion: Conversion, done: Published) -> dg.MetadataValue[An
         weights[row["currency"]] += row["published_ids"] + row["crm_ids"]
     currency = weights.most_common(1)[0][0]
     rows = [row for row in done.window_sums if row["currency"] == currency]
+    now = "newest scores" if conversion.predicted else "CRM now"
     what = "value" if any(row["published_value"] or row["crm_value"] for row in rows) else "ids"
     return presentation.curves(
-        f"{conversion.name}: published and CRM over the window, {currency if what == 'value' else 'conversions'}",
+        f"{conversion.name}: published and {now} over the window, {currency if what == 'value' else 'conversions'}",
         [str(row["day"]) for row in rows],
-        {"published": [row[f"published_{what}"] for row in rows], "CRM now": [row[f"crm_{what}"] for row in rows]},
+        {"published": [row[f"published_{what}"] for row in rows], now: [row[f"crm_{what}"] for row in rows]},
     )
 
 
