@@ -69,7 +69,7 @@ class LevelEffects:
     tables: dict[str, tuple[Levels, Effects]] = field(default_factory=dict)
 
     def __call__(self, X: pd.DataFrame) -> Floats:
-        """(n,) the sum; 0 for levels that are not known."""
+        """(n,) the sum; a level that is not known adds 0."""
         total = np.zeros(len(X))
         for name, (levels, table) in self.tables.items():
             total += levels(X[name]).map(table).fillna(0.0).to_numpy(dtype=float)

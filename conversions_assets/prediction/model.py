@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
@@ -86,7 +87,7 @@ class PredictedValueModel(BaseEstimator):  # type: ignore[misc]
         """
         X = self._checked(X, reset=True)
         age, delay, value = _checked_leads(len(X), age, delay, value, float(self.window_days))
-        order = np.lexsort((value, delay, row_hashes(X), age))
+        order = _order(X, age, delay, value)
         age, delay, value = age[order], delay[order], value[order]
         target = delay <= np.minimum(age, self.window_days)
         rows, weight = sample_rows(target, self.max_rows)
@@ -186,6 +187,15 @@ class PredictedValueModel(BaseEstimator):  # type: ignore[misc]
             return X.reset_index(drop=True)
         array = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
         return pd.DataFrame(array, columns=[f"x{position}" for position in range(array.shape[1])])
+
+
+def _order(X: pd.DataFrame, age: Floats, delay: Floats, value: Floats) -> NDArray[np.int_]:
+    """(n,) rows by age, and where that leaves a choice by what is in them: the order they come in is no matter."""
+    _, place, count = np.unique(age, return_inverse=True, return_counts=True)
+    tied = np.flatnonzero(count[place] > 1)
+    hashes = np.zeros(len(X), np.uint64)
+    hashes[tied] = row_hashes(X.iloc[tied])
+    return np.lexsort((value, delay, hashes, age))
 
 
 def _checked_leads(n: int, age: Any, delay: Any, value: Any, window: float) -> tuple[Floats, Floats, Floats]:

@@ -16,7 +16,6 @@ from conversions_assets.prediction.rate import CensoredLogit
 
 # Targets from which there is more to say than the base rate.
 LOW_CONFIDENCE = 5
-ROUNDS = 2
 
 
 class TargetProbability:
@@ -67,32 +66,27 @@ class TargetProbability:
     def _fit_rate(self, leads: Leads, design: FeatureDesign) -> Floats:
         """(n,) probabilities without drift."""
         columns = design.transform(leads.X)
-        offset = np.zeros(len(columns))
-        for _ in range(ROUNDS):
-            self._linear = CensoredLogit().fit(columns, leads, offset, design.blocks_)
-            p = expit(self._linear.log_odds(columns))
-            offset = self._fit_drift(leads, design.used_, p)
+        self._linear = CensoredLogit().fit(columns, leads, np.zeros(len(columns)), design.blocks_)
+        p = expit(self._linear.log_odds(columns))
         if worth_boosting(leads, design, columns, p, self.random_state):
             self.boosted_ = True
             self._trees = BoostedRate(self.random_state).fit(leads, design.used_, p)
             log_odds = self._trees.log_odds(leads.X)
             # Trees have seen these leads and do not add up by themselves.
             nothing = np.zeros((len(columns), 0))
-            shift = CensoredLogit().fit(nothing, leads, log_odds + offset, np.zeros(0, int))
+            shift = CensoredLogit().fit(nothing, leads, log_odds, np.zeros(0, int))
             self._shift = shift.intercept_
             p = expit(log_odds + self._shift)
-            self._fit_drift(leads, design.used_, p)
+        self._fit_drift(leads, design.used_, p)
         self._exponents = Exponents.of(p)
         return np.asarray(p)
 
-    def _fit_drift(self, leads: Leads, features: list[str], p: Floats) -> Floats:
-        """(n,) logarithm of the drift of each lead."""
+    def _fit_drift(self, leads: Leads, features: list[str], p: Floats) -> None:
         known, expected = leads.weight * leads.target, leads.weight * leads.share * p
         self._drift = fit_drift(leads.age, known, expected, self.window)
         young = leads.age < self.window
-        common = self._drift(leads.age)
-        self._level_drift = fit_level_drift(leads.X[young], features, known[young], (expected * np.exp(common))[young])
-        return np.asarray(common + np.where(young, self._level_drift(leads.X), 0.0))
+        followed = expected * np.exp(self._drift(leads.age))
+        self._level_drift = fit_level_drift(leads.X[young], features, known[young], followed[young])
 
     def predict(self, X: pd.DataFrame, columns: Floats, age: Floats | None) -> Floats:
         """(n,) probability.
