@@ -19,9 +19,9 @@ MAX_FEATURES = 3
 
 def categories(column: pd.Series) -> pd.Series:
     """A column as text, missing entries as a level of their own."""
-    text = column.astype(object)
-    missing = text.isna()
-    return text.where(missing, text.map(str)).where(~missing, MISSING)
+    values = column.to_numpy(dtype=object)
+    text = [MISSING if missing else str(value) for value, missing in zip(values, pd.isna(values), strict=True)]
+    return pd.Series(text, index=column.index, dtype=object)
 
 
 def is_number(column: pd.Series) -> bool:

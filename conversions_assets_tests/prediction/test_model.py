@@ -155,21 +155,19 @@ def test_thousands_of_levels(leads: Leads) -> None:
     assert model.predict_proba(X)[:, 1].mean() == pytest.approx(leads.p.mean(), rel=0.2)
 
 
-def test_two_hundred_params_keep_those_that_tell_something(leads: Leads) -> None:
-    rng = np.random.default_rng(0)
-    noise = {f"n{position}": rng.normal(size=3000) for position in range(100)}
-    noise |= {f"c{position}": rng.choice(list("abcd"), 3000) for position in range(98)}
-    X = pd.concat([pd.DataFrame(noise), leads.X], axis=1)
-    model = PredictedValueModel(WINDOW).fit(**{**leads.known, "X": X})
+def test_two_hundred_params_keep_those_that_tell_something() -> None:
+    leads, new, rng = simulate(1500, seed=8, rate=0.2), simulate(1500, seed=9), np.random.default_rng(0)
+
+    def with_noise(X: pd.DataFrame) -> pd.DataFrame:
+        numbers = {f"n{position}": rng.normal(size=1500) for position in range(100)}
+        letters = {f"c{position}": rng.choice(list("abcd"), 1500) for position in range(98)}
+        return pd.concat([pd.DataFrame(numbers | letters), X], axis=1)
+
+    model = PredictedValueModel(WINDOW).fit(**{**leads.known, "X": with_noise(leads.X)})
     assert {"source", "size"} <= set(model.features_used_)
-    left_out = set(model.features_left_out_.values())
-    assert left_out == {"tells less than others, of which 300 columns are full"}
-    new = simulate(4000, seed=8)
-    other = pd.DataFrame(
-        {name: np.random.default_rng(1).permutation(np.resize(column, 4000)) for name, column in noise.items()}
-    )
-    p = model.predict_proba(pd.concat([other, new.X], axis=1))[:, 1]
-    assert np.corrcoef(np.log(p), np.log(new.p))[0, 1] > 0.7
+    assert set(model.features_left_out_.values()) == {"tells less than others, of which 300 columns are full"}
+    p = model.predict_proba(with_noise(new.X))[:, 1]
+    assert np.corrcoef(np.log(p), np.log(new.p))[0, 1] > 0.6
 
 
 def test_zero_negative_and_missing_values_add_up(leads: Leads) -> None:
@@ -287,8 +285,8 @@ def test_a_sample_has_the_same_sums() -> None:
 
 
 def test_a_sampled_fit_keeps_the_sum() -> None:
-    leads = simulate(16_000, seed=3)
-    everything, sampled = fitted(leads), fitted(leads, max_rows=8000)
+    leads = simulate(9000, seed=3)
+    everything, sampled = fitted(leads), fitted(leads, max_rows=5000)
     assert sampled.n_targets_ == everything.n_targets_ == leads.targets
     assert sampled.base_rate_ == pytest.approx(everything.base_rate_, rel=0.01)
     assert sampled.predict(leads.X).sum() == pytest.approx(everything.predict(leads.X).sum(), rel=0.04)
