@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction mutations soak drift-audit react lock clean
+.PHONY: help setup home demo dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction mutations soak soak-retail drift-audit react lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -73,6 +73,9 @@ mutations: .venv/.ready ## switch each of the rules R1-R24 off and show the test
 
 soak: .venv/.ready ## 2,000 new random histories against the model of R12-R24: make soak n=2000
 	$(BIN)/python -m conversions_assets_tests.soak $(n)
+
+soak-retail: .venv/.ready ## the year of a real online shop, every day's load by the sensors (needs ../shared/data)
+	CONVERSIONS_SOAK=1 CONVERSIONS_REQUIRE_SHARED=1 $(BIN)/python -m pytest -s conversions_assets_tests/scenarios/test_online_retail.py
 
 drift-audit: home ## compare the frozen days of all conversions with the CRM (weekly job, here by hand)
 	$(BIN)/dg launch --job drift_audit

@@ -38,7 +38,7 @@ FIRST_DAY = date(2010, 12, 1)
 SOAK = bool(os.environ.get("CONVERSIONS_SOAK"))
 LOADS = [date(2011, 3, 1) + timedelta(days=n) for n in range(282 if SOAK else 45)]
 EVERY = 1 if SOAK else 5
-"""Every so many loads go through the sensors and Dagster's runs; `make soak` sends all of the year."""
+"""Every so many loads go through the sensors and Dagster's runs; `make soak-retail` sends each of the year."""
 W = timedelta(days=30)
 ONE_DAY = timedelta(days=1)
 
