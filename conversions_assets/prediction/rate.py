@@ -27,6 +27,7 @@ class CensoredLogit:
 
     Attributes:
         intercept_, coef_: (m,) log odds.
+        penalty_: (m,) weight of a coefficient's square in the penalty, twice.
         covariance_: (m + 1, m + 1), the intercept first.
     """
 
@@ -61,7 +62,7 @@ class CensoredLogit:
             settled = prior.update(beta[1:], np.diag(self.covariance_)[1:])
             if settled and size < TOLERANCE:
                 break
-        self.intercept_, self.coef_ = float(beta[0]), beta[1:]
+        self.intercept_, self.coef_, self.penalty_ = float(beta[0]), beta[1:], penalty[1:]
         return self
 
     def log_odds(self, columns: Floats) -> Floats:

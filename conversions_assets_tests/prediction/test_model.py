@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from conversions_assets.prediction import boosting, storage
+from conversions_assets.prediction.leads import Leads as Known
 from conversions_assets.prediction.leaks import find_leaks
 from conversions_assets.prediction.model import NoTargets, PredictedValueModel
+from conversions_assets.prediction.rate import CensoredLogit
 from conversions_assets.prediction.sampling import sample_rows
 from conversions_assets_tests.prediction.simulation import WINDOW, Leads, simulate, with_targets
 
@@ -80,6 +83,23 @@ def test_leads_too_young_to_be_judged_are_no_negatives() -> None:
         naive.append(none_yet.predict_proba(columns)[:, 1].sum() / leads.p.sum())
     assert np.mean(naive) < 0.8
     assert abs(np.mean(ours) - 1) < 0.1
+
+
+def test_newton_ends_where_em_ends() -> None:
+    """One more step of EM by scikit-learn, on open leads split in two, leaves the coefficients as they are."""
+    leads = simulate(2000, seed=13, history=80.0)
+    columns = np.column_stack([pd.get_dummies(leads.X["source"]), leads.X["size"].fillna(0)]).astype(float)
+    target = leads.delay <= np.minimum(leads.age, WINDOW)
+    share = np.minimum(leads.age / WINDOW, 1.0) ** 0.5
+    known = Known(leads.X, leads.age, target, share, np.ones(2000))
+    ours = CensoredLogit().fit(columns, known, np.zeros(2000), np.array([0, 0, 0, 1]))
+    future = known.future(expit(ours.log_odds(columns)))
+    scale = 1 / np.sqrt(ours.penalty_)
+    step = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(
+        np.vstack([columns, columns]) * scale, np.repeat([True, False], 2000), np.concatenate([future, 1 - future])
+    )
+    assert np.allclose(step.coef_[0] * scale, ours.coef_, atol=2e-3)
+    assert step.intercept_[0] == pytest.approx(ours.intercept_, abs=5e-3)
 
 
 @pytest.mark.parametrize(("recent", "factor"), [(2.5, 2.2), (0.3, 0.45)])
