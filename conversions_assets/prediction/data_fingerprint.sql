@@ -1,4 +1,4 @@
--- What a model is fitted on, in one hash: every lead as it was first seen, with its target. Reads `first_seen` and `linked`.
+-- What a model is fitted on, in one hash: every lead with a user_id as it was first seen, with its target. Reads `first_seen` and `linked`.
 SELECT
   TO_HEX(SHA256(CONCAT(
     CAST(COUNT(*) AS STRING), ' ', CAST(BIT_XOR(h.hash) AS STRING), ' ', CAST(SUM(DIV(h.hash, 4294967296)) AS STRING)
@@ -16,5 +16,5 @@ FROM (
     ) AS hash
   FROM first_seen AS s
   LEFT JOIN linked AS l ON l.id = s.id
-  WHERE s.created < @cut_off
+  WHERE s.created < @cut_off AND s.user_id IS NOT NULL
 ) AS h

@@ -15,6 +15,7 @@ LEVELS = {
     "low_confidence": "Low confidence: params tell the probability, and every target counts as worth the mean value",
     "full": "Enough targets: params tell the probability and the value",
 }
+WORTHLESS = "fit for bidding: no, because the targets have no values, or values that add up to nothing"
 POINTS = 41
 FEWEST_LEADS = 10
 """A level of a param with fewer leads is not shown by name: it could tell a person."""
@@ -28,6 +29,8 @@ def make_report(estimator: "PredictedValueModel", training: Training, summary: S
     Args:
         now: the cut-off in days since 1970.
     """
+    import numpy as np
+
     from conversions_assets.prediction.backtest import back_test
     from conversions_assets.prediction.verdict import judge_model
 
@@ -43,6 +46,7 @@ def make_report(estimator: "PredictedValueModel", training: Training, summary: S
         estimator.window_days,
     )
     verdict = judge_model(estimator, tested)
+    worthless = not np.nansum(np.where(np.isfinite(training.delay), training.value, 0.0)) > 0
     left_out = training.left_out | {str(name): why for name, why in estimator.features_left_out_.items()}
     leaks = {name: why for name, why in left_out.items() if why.startswith("leak")}
     return {
@@ -56,7 +60,7 @@ def make_report(estimator: "PredictedValueModel", training: Training, summary: S
         "features_left_out": [{"param": name, "why": why} for name, why in sorted(left_out.items())],
         "leaks": [{"param": name, "why": why} for name, why in sorted(leaks.items())],
         "features_as_of": summary.sentence,
-        "verdict": {"fit": verdict.fit, "line": verdict.line},
+        "verdict": {"fit": "no", "line": WORTHLESS} if worthless else {"fit": verdict.fit, "line": verdict.line},
         "backtest": _back_test(tested, step),
     }
 

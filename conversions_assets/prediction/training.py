@@ -56,7 +56,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Training:
-    """Leads before the cut-off, in order of `created` and id.
+    """Leads before the cut-off, in order of `created` and id; without those whose user_id nobody knows.
 
     Attributes:
         X: one column per feature, named by its key; (n, features).
@@ -96,7 +96,7 @@ def read_training(warehouse: Warehouse, predicted: PredictedValue, until: dateti
         exp.select(AGE.copy(), "l.delay_days", "l.target_value")
         .from_("first_seen AS s")
         .join("linked AS l", on="l.id = s.id", join_type="LEFT")
-        .where(parse_expression("s.created < @cut_off"))
+        .where(parse_expression("s.created < @cut_off AND s.user_id IS NOT NULL"))
         .order_by("s.created", "s.id")
     )
     frame = read_features(warehouse, query, features, {"cut_off": until})

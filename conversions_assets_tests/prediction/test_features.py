@@ -88,7 +88,7 @@ def test_r28_leads_by_columns_with_their_age_and_target(crm: Crm) -> None:
         lead(f"l{n:02}", n, source="ads", size=str(n), country="DE" if n % 2 else None, note=f"written for {n}")
         for n in range(60)
     ]
-    leads.append(lead("none", 70.25))
+    leads += [lead("none", 70.25), lead("nobody", 50.0, user_id=None)]
     crm.place(leads, [deal("d", 12.0, 50.0, user_id="l10"), deal("e", 20.5, None, user_id="l20")])
     training, summary = learnt(crm)
     assert list(training.X) == ["country", "day_of_week", "size", "source"]

@@ -252,6 +252,19 @@ def test_r28_a_refit_on_the_same_data_adds_no_version(crm: Crm) -> None:
     assert {row["model_version"] for row in crm.scores().values()} == {changed.model.version}
 
 
+@pytest.mark.parametrize("value", [None, 0.0, -5.0])
+def test_r29_targets_without_value_make_scores_that_nobody_should_bid_on(crm: Crm, value: float | None) -> None:
+    leads, deals = some(40)
+    ready(crm, leads, [row | {"value": value} for row in deals])
+    model = crm.fit().model
+    assert model is not None
+    assert model.report["verdict"]["fit"] == "no"
+    assert "the targets have no values" in model.report["verdict"]["line"]
+    crm.predict()
+    assert sum(row["predicted_value"] for row in crm.scores().values()) <= 0
+    assert 0.05 < sum(row["probability"] for row in crm.scores().values()) / len(leads) < 0.2
+
+
 def test_r28_the_same_settings_and_data_give_the_same_model(crm: Crm) -> None:
     ready(crm, *some(40))
     first = crm.fit().model
