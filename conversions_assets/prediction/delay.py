@@ -11,7 +11,10 @@ from conversions_assets.prediction.levels import LevelEffects, select_effects
 
 Floats = NDArray[np.float64]
 
-PRIOR_TARGETS = 2.0
+# How many targets the prior curve is worth, and the shapes and scales (in windows) it may have.
+PRIOR_TARGETS = 5.0
+SHAPES = np.array([0.5, 0.7, 1.0, 1.4, 2.0])
+SCALES = np.geomspace(0.02, 3.0, 25)
 STEPS = 80
 GRID = np.linspace(-3.0, 3.0, 61)  # logarithms of a level's factor
 SPREADS = np.array([0.25, 0.5, 1.0])  # standard deviations of their prior
@@ -33,22 +36,39 @@ def fit_delay_curve(age: Floats, delay: Floats, window: float) -> DelayCurve:
 
     The product-limit estimator of right-truncated data (Lagakos, Barraj and De Gruttola, Biometrika 1988), which is
     Kaplan-Meier backwards in time. Open leads play no part, so a rate of targets that changes does not bend the
-    curve, as it bends Kaplan-Meier over all leads. A prior curve sqrt(a / window), worth two targets, stands in for
-    ages that no lead has reached.
+    curve, as it bends Kaplan-Meier over all leads. It is drawn to a Weibull curve, worth a few targets, which also
+    stands in for ages that no lead has reached.
 
     Args:
         age: (t,) days since the lead, of the leads with a target within the window.
         delay: (t,) days from lead to target.
     """
+    reach = np.minimum(age, window)
     grid = np.unique(np.concatenate([np.linspace(0.0, window, STEPS + 1), delay]))
     at = np.searchsorted(grid, delay)
-    until = np.searchsorted(grid, np.minimum(age, window), side="right")
+    until = np.searchsorted(grid, reach, side="right")
     size = len(grid) + 1
     risk = np.cumsum(np.bincount(at, minlength=size) - np.bincount(until, minlength=size))[:-1]
-    prior = np.diff(0.5 * np.log(np.maximum(grid, window / STEPS / 2)), prepend=np.log(window / STEPS / 2) / 2)
+    prior = np.diff(np.log(_weibull(reach, delay, window, grid)), prepend=0.0)
+    prior[0] = 0.0
     hazard = (np.bincount(at, minlength=len(grid)) + PRIOR_TARGETS * prior) / (np.maximum(risk, 0) + PRIOR_TARGETS)
     later = np.cumsum(hazard[::-1])[::-1]
     return DelayCurve(grid, np.exp(-np.append(later[1:], 0.0)))
+
+
+def _weibull(reach: Floats, delay: Floats, window: float, grid: Floats) -> Floats:
+    """(k,) posterior mean of a Weibull curve that ends at the window, over a grid of shapes and scales."""
+    shape, scale = (part.ravel()[:, None] for part in np.meshgrid(SHAPES, window * SCALES))
+    least = window / STEPS / 2
+
+    def power(days: Floats) -> Floats:
+        return np.asarray((np.maximum(days, least) / scale) ** shape)
+
+    hit, seen = power(delay), power(reach)
+    density = np.log(shape) + np.log(hit) - np.log(np.maximum(delay, least)) - hit
+    log = (density - np.log(-np.expm1(-seen))).sum(axis=1)
+    weight = np.exp(log - logsumexp(log))
+    return np.asarray(weight @ (np.expm1(-power(grid)) / np.expm1(-power(np.array([window])))))
 
 
 def with_odds(share: Floats, log_odds: Floats) -> Floats:

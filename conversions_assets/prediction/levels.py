@@ -11,6 +11,7 @@ Floats = NDArray[np.float64]
 Effects = dict[str, float]
 Weigh = Callable[[NDArray[np.int_], int, Floats], tuple[float, Floats]]
 
+LARGEST = 1e100
 MISSING = "\0missing"
 # Log Bayes factor from which evidence counts as "positive" (Kass and Raftery, JASA 1995).
 EVIDENCE = 2.0
@@ -30,8 +31,9 @@ def is_number(column: pd.Series) -> bool:
 
 
 def numbers(column: pd.Series) -> Floats:
-    """A column as floats, missing entries as NaN."""
-    return np.asarray(column.to_numpy(dtype=float, na_value=np.nan))
+    """A column as floats; missing and infinite entries are NaN, larger ones than can be squared are cut."""
+    values = np.asarray(column.to_numpy(dtype=float, na_value=np.nan))
+    return np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), np.nan)
 
 
 @dataclass
