@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction mutations soak soak-retail drift-audit react lock clean
+.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction mutations soak soak-retail drift-audit react lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -30,6 +30,9 @@ home: .venv/.ready
 
 demo: home ## a year of a small company's CRM, converted, adjusted, audited (embedded, no account)
 	$(BIN)/python -m conversions_assets.demo
+
+fake-crm: .venv/.ready ## a fake HubSpot, Salesforce, Dynamics and Pipedrive on http://127.0.0.1:8025, for tests and to look at
+	$(BIN)/python -m conversions_assets.demo.fake_crm --port $(or $(port),8025) --objects $(or $(objects),1000)
 
 dev: home ## open the Dagster UI on http://127.0.0.1:3000
 	$(DEMO_CLOCK) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
