@@ -21,7 +21,7 @@ SCORED_DAYS: dict[str, str] = {
     "run_id": "STRING",
     "covered_at": "TIMESTAMP",
 }
-"""`predicted._<name>_days`: the days that were scored; the fingerprint is that of the conversions and the model (R23)."""
+"""`predicted._<name>_days`: the days that were scored; the fingerprint is that of conversions and model (R23)."""
 
 MODELS: dict[str, str] = {
     "version": "STRING",

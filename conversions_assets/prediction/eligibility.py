@@ -59,8 +59,8 @@ class Eligibility:
         if not self.recent_targets:
             last = f"the last one was on {self.newest_day}" if self.newest_day else "there was never one"
             return (
-                f"No {self.target} with a user_id that is not unqualified in the {self.lookback_days} days before the run "
-                f"({last}): there is nothing to predict from. {kept}."
+                f"No {self.target} with a user_id that is not unqualified in the {self.lookback_days} days before the "
+                f"run ({last}): there is nothing to predict from. {kept}."
             )
         return (
             f"{self.recent_targets:,} {self.target} in the last {self.lookback_days} days; {self.matched_users:,} of "

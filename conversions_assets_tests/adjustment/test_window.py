@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from conversions_assets.contract.materialise import NotComputedError
 from conversions_assets.adjustment.window import Window
+from conversions_assets.contract.materialise import NotComputedError
 from conversions_assets.project import ConfigurationError, Project
 from conversions_assets_tests.shop import Shop, day, make_shop, order
 
