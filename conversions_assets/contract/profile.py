@@ -37,9 +37,7 @@ def read_profile(
     counted = {f"filled_{name}": filled[name] for name in returned}
     if "params" in returned:
         counted |= {f"geo_{key}": f"has_key(s.params, '{key}')" for key in GEO_KEYS}
-    counting = [
-        parse_expression(f"COUNTIF(s.refusal IS NULL AND {what}) AS {name}") for name, what in counted.items()
-    ]
+    counting = [parse_expression(f"COUNTIF(s.refusal IS NULL AND {what}) AS {name}") for name, what in counted.items()]
     tree = statement.tree.select(*counting)  # type: ignore[attr-defined]
     found = {row["day"]: row for row in warehouse.query(Statement(tree, statement.params))}
     empty = dict.fromkeys(tree.named_selects, 0)
