@@ -168,7 +168,10 @@ class Model:
         return min(max(r - timedelta(days=window), self.frozen_before), r)
 
     def unapplied(self, load: Load, now: datetime, r: date, window: int, start: date) -> set[date]:
-        """R23: closed days never published, and those on which a run over the whole window would change a row."""
+        """R23: closed days never published, and those to which a run over the whole window would bring a change.
+
+        A row that moves is a change on its new day: a run over that day alone takes it away from the old one (R18).
+        """
         missing = {day for day in all_days(start, r - ONE_DAY) if day not in self.days}
         if self.first_window_day(r, window) == r:
             return missing
@@ -176,7 +179,7 @@ class Model:
         span = ahead.first_window_day(r, window), r - ONE_DAY
         ahead.convert(load, now, *span)
         ahead.adjust(load, now, r, window, *span, releases=True)
-        return missing | {day for entry in ahead.ledger[len(self.ledger) :] for day in entry[3:5] if day}
+        return missing | {entry[4] for entry in ahead.ledger[len(self.ledger) :]}
 
     def _look(
         self, load: Load, now: datetime, r: date, window: int, first: date, last: date, thaws: bool = False

@@ -345,3 +345,15 @@ def test_r23_tables_of_an_older_version_get_their_column_and_are_rerun_once(shop
     rerun(shop, found)
     assert scanned(shop).found == []
     assert len(shop.ledger()) == 1
+
+
+def test_r23_r17_a_later_sighting_moves_the_row_by_a_run_over_its_new_day_alone(shop: Shop) -> None:
+    shop.configure(dedup="latest")
+    start(shop, A)
+    shop.set_orders([A, A | {"created": datetime(2026, 1, 28, 12, tzinfo=UTC)}])
+    found = scanned(shop)
+    # the old day returns what it did before
+    assert (found.convert, found.publish) == ([span("01-28")], [])
+    rerun(shop, found)
+    assert shop.published()["a"]["day"] == day("01-28")
+    assert scanned(shop).requested == []
