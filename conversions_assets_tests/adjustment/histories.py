@@ -125,6 +125,13 @@ def warehouse() -> MemoryWarehouse:
     return session
 
 
+def close() -> None:
+    """Give up the warehouse and what runs on it leave out: other tests run whole."""
+    _OPEN.close()
+    warehouse.cache_clear()
+    queries.cache_clear()
+
+
 @cache
 def queries() -> dict[str, Query]:
     """The SQL that a history changes between (R31)."""

@@ -6,6 +6,7 @@ The histories are the same in each run of the tests. `make soak` looks at 2,000 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from conversions_assets_tests.adjustment import histories
 from conversions_assets_tests.adjustment.histories import History
 
 SETTINGS = settings(
@@ -24,7 +25,10 @@ HAPPENED = ("runs", "scans", "reruns", "quiet", "settled", "audits", "alone", "t
 def test_r12_to_r24_any_history_is_published_as_the_model_says() -> None:
     before = History.seen.copy()
 
-    run_state_machine_as_test(History, settings=SETTINGS)
+    try:
+        run_state_machine_as_test(History, settings=SETTINGS)
+    finally:
+        histories.close()
 
     seen = History.seen - before
     assert seen["histories"] >= 150
