@@ -21,6 +21,7 @@ ORDER_OF_ROOMS = (
     "adjustment",
     "prediction",
     "contract",
+    "crm",
     "warehouse",
     "project",
 )
@@ -80,7 +81,7 @@ def test_nothing_heavy_is_imported_when_definitions_load(tmp_path: Path) -> None
     # Where there is a DuckDB file that has changed, DuckDB is asked for its columns (0.1 s).
     environment = {**os.environ, "CONVERSIONS_DUCKDB_PATH": str(tmp_path / "none.duckdb")}
 
-    heavy = ("great_expectations", "sklearn", "pandas", "google.cloud.bigquery", "pygal", "matplotlib", "duckdb")
+    heavy = ("great_expectations", "sklearn", "pandas", "google.cloud.bigquery", "pygal", "matplotlib", "duckdb", "dlt")
     program = (
         "import sys; from conversions_assets.definitions import defs; defs(); defs();"
         f"print([name for name in {heavy!r} if name in sys.modules])"

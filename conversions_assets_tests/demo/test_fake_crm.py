@@ -1,5 +1,6 @@
 """What the dialects of the fake CRM share: the log, the clock, faults, limits, and pages of 25,000 objects."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from conversions_assets.demo.fake_crm.app import FakeCrm
+from conversions_assets.demo.fake_crm.cursors import seal, unseal
 from conversions_assets.demo.fake_crm.hubspot_search import Search
 from conversions_assets.demo.fake_crm.populate import populate
 from conversions_assets.demo.fake_crm.world import World
@@ -96,6 +98,14 @@ def test_every_crm_shows_the_same_history(hubspot: Caller) -> None:
         assert row["_deleted"]
     assert hubspot.refused("GET", "/fake/truth/hubspot/tickets")[0] == 400
     assert hubspot.refused("GET", "/fake/truth/siebel/contacts")[0] == 400
+
+
+def test_a_cursor_that_was_changed_is_none() -> None:
+    assert unseal(seal("deals", 7)) == ["deals", 7]
+    forged = base64.urlsafe_b64encode(b"123456" + json.dumps(["deals", 8]).encode()).decode()
+    for text in (forged, forged.rstrip("="), "", "=", "7"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            unseal(text)
 
 
 # --- faults and limits ------------------------------------------------------------------------------------------------

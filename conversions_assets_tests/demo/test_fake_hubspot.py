@@ -149,8 +149,12 @@ def test_the_search_index_is_behind(hubspot: Caller) -> None:
     deal = hubspot.create("deal", name="old")
     assert searched(hubspot, DEALS)["total"] == 0
     assert ids(listed(hubspot, DEALS)) == [deal]
+    hubspot.events(*({"op": "create", "kind": "contact"} for _ in range(3)))
+    # Some are there at once.
+    assert ids(searched(hubspot, CONTACTS)["results"]) == [3]
     hubspot.later(minutes=6)
     assert searched(hubspot, DEALS)["total"] == 1
+    assert ids(searched(hubspot, CONTACTS)["results"]) == [1, 2, 3]
     hubspot.events({"op": "update", "kind": "deal", "number": deal, "fields": {"name": "new"}})
     [row] = searched(hubspot, DEALS, properties=["dealname"])["results"]
     assert row["properties"]["dealname"] == "old"

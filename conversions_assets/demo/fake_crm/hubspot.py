@@ -153,11 +153,13 @@ class HubSpot(Dialect):
         return JSONResponse(self._shown(record, self._names(request, "properties"), []))
 
     async def batch_read(self, request: Request) -> Response:
-        """Records by id, at most 100; unknown ids are left out (207)."""
+        """Records by id, at most 100, live or archived ones; other ids are left out (207)."""
         _, kind = self._object(request)
+        archived = self.parameters(request, ("archived",)).get("archived") == "true"
         body = await self._json(request, {"inputs", "properties", "propertiesWithHistory"})
         inputs = self._ids(body, 100)
-        found = [self._find(kind, number) for number in inputs]
+        bin_of_kind = {str(record.number): record for record in self._binned(kind, 0)} if archived else {}
+        found = [bin_of_kind.get(text) if archived else self._find(kind, text) for text in inputs]
         results = [self._shown(record, body.get("properties", []), []) for record in found if record is not None]
         return JSONResponse({"status": "COMPLETE", "results": results}, 200 if None not in found else 207)
 

@@ -1,0 +1,161 @@
+"""HTTP as all CRMs need it: retries, one refresh of the token, and refusals in one sentence."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response, Session
+
+
+class CrmError(Exception):
+    """The CRM refused or cannot be reached; the message says what to do, and holds no secret and no value."""
+
+
+class CrmBudgetError(CrmError):
+    """The day's budget of calls is spent: try again when it is renewed."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try: `attempts` calls, the n-th after `backoff * 2**n` seconds unless the CRM names a time."""
+
+    attempts: int = 6
+    backoff: float = 1.0
+    longest: float = 60.0
+
+
+class Token(ABC):
+    """An access token that can be renewed."""
+
+    @abstractmethod
+    def value(self, renew: bool) -> str:
+        """The token; a new one with `renew`, the same one where the CRM gives no other.
+
+        Raises:
+            CrmError: the CRM does not give one.
+        """
+
+
+@dataclass(frozen=True)
+class StaticToken(Token):
+    """A token that a person made, such as HubSpot's of a private app."""
+
+    text: str
+
+    def value(self, renew: bool) -> str:
+        """The token itself."""
+        return self.text
+
+
+class Client:
+    """Calls to one CRM.
+
+    Args:
+        base_url: without a slash at the end.
+        token: put into each call; renewed once when the CRM answers 401.
+        explain: the error to raise for a refusal.
+        spent: whether a refusal says that the day's budget is spent, which no waiting helps.
+        session: a session to send with, for tests.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: Token,
+        explain: Callable[["Response"], CrmError],
+        spent: Callable[["Response"], bool],
+        patience: Patience,
+        session: "Session | None" = None,
+    ) -> None:
+        from dlt.sources.helpers.rest_client.client import RESTClient
+        from requests import ConnectionError, Timeout
+        from requests.exceptions import ChunkedEncodingError
+        from tenacity import Retrying, retry_any, retry_if_exception_type, retry_if_result, stop_after_attempt
+
+        self._token, self._explain, self._spent, self._patience = token, explain, spent, patience
+        self._rest = RESTClient(base_url, session=session or _session())
+        self._unreachable = (ConnectionError, Timeout, ChunkedEncodingError)
+        self._retrying = Retrying(
+            stop=stop_after_attempt(patience.attempts),
+            retry=retry_any(retry_if_exception_type(self._unreachable), retry_if_result(self._passing)),
+            wait=self._wait,
+            reraise=True,
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+
+    def call(self, method: str, path: str, **sent: Any) -> dict[str, Any]:
+        """Send a call and return its JSON object.
+
+        Raises:
+            CrmBudgetError: the day's budget is spent.
+            CrmError: any other refusal, after all attempts.
+        """
+        answer: dict[str, Any] = self.response(method, path, **sent).json()
+        return answer
+
+    def response(self, method: str, path: str, **sent: Any) -> "Response":
+        """Send a call and return its answer, which is no refusal."""
+        response = self._send(method, path, self._token.value(renew=False), sent)
+        if response.status_code == 401:
+            response = self._send(method, path, self._token.value(renew=True), sent)
+        if not response.ok:
+            raise self._explain(response)
+        return response
+
+    def _send(self, method: str, path: str, token: str, sent: dict[str, Any]) -> "Response":
+        auth = _bearer(token)
+        try:
+            response: Response = self._retrying(self._rest.request, path, method=method, auth=auth, **sent)
+        except self._unreachable as error:
+            raise CrmError(
+                f"{self._rest.base_url} does not answer ({type(error).__name__}): check the address"
+            ) from None
+        return response
+
+    def _passing(self, response: "Response") -> bool:
+        """Whether a refusal may pass if one waits."""
+        return response.status_code >= 500 or (response.status_code == 429 and not self._spent(response))
+
+    def _wait(self, state: Any) -> float:
+        response = None if state.outcome.failed else state.outcome.result()
+        named = response.headers.get("Retry-After", "") if response is not None else ""
+        if named.isdecimal():
+            return min(float(named), self._patience.longest)
+        return float(min(self._patience.backoff * 2 ** (state.attempt_number - 1), self._patience.longest))
+
+
+def anonymous(url: str, form: dict[str, str], session: "Session | None" = None) -> "Response":
+    """Post a form without a token, as token endpoints want it.
+
+    Raises:
+        CrmError: the CRM does not answer.
+    """
+    from requests import RequestException
+
+    try:
+        response: Response = (session or _session()).post(url, data=form)
+    except RequestException as error:
+        raise CrmError(f"{url} does not answer ({type(error).__name__}): check the address") from None
+    return response
+
+
+def _session() -> "Session":
+    from dlt.sources.helpers.requests.session import Session
+
+    session: Session = Session(raise_for_status=False)
+    return session
+
+
+def _bearer(token: str) -> Any:
+    from requests.auth import AuthBase
+
+    class Bearer(AuthBase):
+        """The token goes into the header when a call is sent, and is part of no log."""
+
+        def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
+            request.headers["Authorization"] = f"Bearer {token}"
+            return request
+
+    return Bearer()

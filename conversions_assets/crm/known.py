@@ -1,0 +1,51 @@
+"""What the warehouse holds of a table already: the last values of a record that the CRM no longer shows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from conversions_assets.crm.tables import Row, chunks
+
+if TYPE_CHECKING:
+    from dlt import Pipeline
+
+PART = 500
+
+
+class Known:
+    """Rows of one table, read through the pipeline that fills it."""
+
+    def __init__(self, pipeline: "Pipeline", table: str) -> None:
+        self._pipeline, self._table = pipeline, table
+
+    def live_ids(self) -> set[str]:
+        """The ids of all rows that are not deleted."""
+        return {row["id"] for row in self._select(["id"], exp.Not(this=exp.column("_deleted")))}
+
+    def deleted(self, gone: Mapping[str, str | None]) -> Iterator[list[Row]]:
+        """The rows of ids that are gone, marked deleted; `gone` tells which record took each over.
+
+        Rows that are marked already, and ids that were never loaded, are left out.
+        """
+        columns = self._columns()
+        for part in chunks(gone, PART) if columns else ():
+            wanted = exp.column("id").isin(*part).and_(exp.Not(this=exp.column("_deleted")))
+            rows = self._select(columns, wanted)
+            yield [{**row, "_deleted": True, "_merged_into": gone[row["id"]]} for row in rows]
+
+    def _columns(self) -> list[str]:
+        """The columns that were loaded before; none before the first load."""
+        if self._pipeline.default_schema_name is None:
+            return []
+        table = self._pipeline.default_schema.tables.get(self._table)
+        return [name for name in table["columns"] if not name.startswith("_dlt_")] if table else []
+
+    def _select(self, columns: Sequence[str], where: exp.Condition) -> list[Row]:
+        if not self._columns():
+            return []
+        with self._pipeline.sql_client() as client:
+            place = exp.table_(self._table, db=client.dataset_name, quoted=True)
+            query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_(place).where(where)
+            found = client.execute_sql(query.sql(self._pipeline.destination.capabilities().sqlglot_dialect))
+        return [dict(zip(columns, row, strict=True)) for row in found or []]

@@ -1,0 +1,41 @@
+"""What a CRM's source gives: tables with their columns, their keys and a function that reads them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """One table of a load.
+
+    Attributes:
+        columns: name -> dlt's data type; columns that are NULL in every row are made as well.
+        key: the columns by which rows replace older ones; none: the table is replaced whole.
+        read: pages of rows. It gets the table's state, which the load stores with the rows, and what the warehouse
+            holds; with `of` it gets a page of that table's rows instead.
+        versioned: whether `<name>_versions` is kept.
+        of: the table of whose rows this one is read; its key may then stand in many rows, all replaced together.
+    """
+
+    name: str
+    columns: dict[str, str]
+    key: Sequence[str]
+    read: Callable[..., Iterator[list[Row]]]
+    versioned: bool = False
+    of: str | None = None
+
+
+def chunks(items: Sequence[T] | Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one shorter."""
+    part: list[T] = []
+    for item in items:
+        part.append(item)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part

@@ -1,0 +1,165 @@
+"""What every CRM's source must do against the fake. A further CRM is a subclass: see test_hubspot.py."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import duckdb
+import pytest
+
+from conversions_assets.crm.client import CrmError
+from conversions_assets.crm.load import LoadReport, load, make_pipeline
+from conversions_assets.crm.tables import Row, SourceTable
+from conversions_assets.demo.fake_crm.app import FakeCrm
+from conversions_assets.demo.fake_crm.faults import Fault
+from conversions_assets_tests.crm.history import happen
+
+
+class Conformance(ABC):
+    """Inherit as `Test<Crm>`.
+
+    Attributes:
+        crm: the fake's name of it.
+        objects: tables with `id`, `_deleted`, `_merged_into` and versions, and the fake's name of each.
+        probe: part of a path that every load calls often.
+    """
+
+    crm: str
+    objects: dict[str, str]
+    probe: str
+
+    @abstractmethod
+    def tables(self, fake: FakeCrm, compare: bool = False, secret: str | None = None) -> Sequence[SourceTable]:
+        """The source's tables, with no waiting between attempts; `secret` replaces the right one."""
+
+    @abstractmethod
+    def expected(self, name: str, truth: Row) -> Row:
+        """What the warehouse must hold of a live record: some columns, in the warehouse's types."""
+
+    @abstractmethod
+    def id_of(self, truth: Row) -> str:
+        """A record's id as text."""
+
+    # --- the tests ----------------------------------------------------------------------------------------------------
+
+    def test_the_warehouse_equals_the_truth_after_a_random_history_with_faults(self, tmp_path: Path) -> None:
+        fake, rng = FakeCrm(), Random(7)
+        for number in range(4):
+            happen(fake.world, rng, 250)
+            fake.world.search_lag = timedelta(seconds=rng.choice([0, 240]))
+            fake.gate.faults = self.faults(number)
+            # Every other load begins with an empty working folder: the state is in the warehouse.
+            self.load(fake, tmp_path, folder=f"dlt{number // 2}")
+        fake.world.move_clock(fake.world.now + timedelta(hours=1))
+        fake.gate.faults = []
+        self.load(fake, tmp_path, compare=True)
+        self.check(fake, tmp_path)
+
+    def test_the_same_again_adds_no_version_and_one_change_adds_one(self, tmp_path: Path) -> None:
+        fake = FakeCrm()
+        happen(fake.world, Random(1), 120)
+        self.load(fake, tmp_path)
+        before = self.versions(tmp_path)
+        fake.gate.calls.clear()
+        self.load(fake, tmp_path)
+        assert self.versions(tmp_path) == before
+        number = fake.world.tables["contact"].live.numbers[0]
+        fake.world.move_clock(fake.world.now + timedelta(minutes=20))
+        fake.world.apply([{"op": "update", "kind": "contact", "number": number, "fields": {"city": "Elsewhere"}}])
+        self.load(fake, tmp_path)
+        assert self.versions(tmp_path) == before + 1
+
+    def test_a_wrong_secret_is_one_sentence_and_few_calls(self, tmp_path: Path) -> None:
+        fake = FakeCrm()
+        with pytest.raises(CrmError, match="environment") as refused:
+            load(self.pipeline(tmp_path, "dlt"), self.tables(fake, secret="not-the-secret"))
+        assert "not-the-secret" not in str(refused.value)
+        assert sum(fake.gate.calls.values()) <= 2
+
+    def test_a_load_that_is_refused_in_the_middle_stores_nothing_and_the_next_one_all(self, tmp_path: Path) -> None:
+        fake = FakeCrm()
+        happen(fake.world, Random(2), 150)
+        fake.gate.faults = [Fault(self.crm, "403", path=self.probe, after=1, times=1)]
+        with pytest.raises(CrmError):
+            self.load(fake, tmp_path)
+        self.load(fake, tmp_path)
+        self.check(fake, tmp_path)
+
+    @pytest.mark.parametrize("spoilt", [False, True])
+    def test_what_a_failed_load_did_not_store_is_stored_by_the_next(self, tmp_path: Path, spoilt: bool) -> None:
+        """Its package is loaded, or where that is impossible read again; it blocks nothing for ever."""
+        fake, table = FakeCrm(), next(iter(self.objects))
+        happen(fake.world, Random(4), 100)
+        self.load(fake, tmp_path)
+        self.sql(tmp_path, f"ALTER TABLE {self.crm}.{table} RENAME COLUMN updated_at TO hidden")
+        fake.world.move_clock(fake.world.now + timedelta(hours=1))
+        happen(fake.world, Random(5), 100)
+        with pytest.raises(Exception, match="updated_at"):
+            self.load(fake, tmp_path)
+        self.sql(tmp_path, f"ALTER TABLE {self.crm}.{table} RENAME COLUMN hidden TO updated_at")
+        if spoilt:
+            pending = list((tmp_path / "dlt").rglob("normalized/**/*.parquet"))
+            assert pending
+            for file in pending:
+                file.write_bytes(b"no parquet")
+        fake.world.move_clock(fake.world.now + timedelta(hours=1))
+        self.load(fake, tmp_path, compare=True)
+        self.check(fake, tmp_path)
+
+    # --- helpers ------------------------------------------------------------------------------------------------------
+
+    def faults(self, number: int) -> list[Fault]:
+        kinds = [("429", 0), ("429", None), ("500", None), ("502", None), ("cut", None)]
+        wait = dict(enumerate(kinds))
+        return [
+            Fault(self.crm, fault, path=self.probe, after=number + position, every=3, times=2, retry_after=after)
+            for position, (fault, after) in wait.items()
+        ]
+
+    def pipeline(self, tmp_path: Path, folder: str) -> Any:
+        import dlt
+
+        return make_pipeline(self.crm, dlt.destinations.duckdb(str(tmp_path / "crm.duckdb")), tmp_path / folder)
+
+    def load(self, fake: FakeCrm, tmp_path: Path, compare: bool = False, folder: str = "dlt") -> LoadReport:
+        return load(self.pipeline(tmp_path, folder), self.tables(fake, compare))
+
+    def sql(self, tmp_path: Path, statement: str) -> None:
+        with duckdb.connect(str(tmp_path / "crm.duckdb")) as connection:
+            connection.execute(statement)
+
+    def rows(self, tmp_path: Path, name: str) -> list[Row]:
+        with duckdb.connect(str(tmp_path / "crm.duckdb"), read_only=True) as connection:
+            cursor = connection.execute(f"SET TimeZone = 'UTC'; SELECT * FROM {self.crm}.{name}")
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+
+    def versions(self, tmp_path: Path) -> int:
+        return sum(len(self.rows(tmp_path, f"{name}_versions")) for name in self.objects)
+
+    def check(self, fake: FakeCrm, tmp_path: Path) -> None:
+        """Missing 0, extra 0, stale 0, every deletion of what was loaded seen."""
+        for name, told in self.objects.items():
+            truth = {self.id_of(row): row for row in fake.dialects[self.crm].truth(told)}
+            stored = self.rows(tmp_path, name)
+            held = {row["id"]: row for row in stored}
+            assert len(held) == len(stored), "a row twice"
+            live = {key: self.expected(name, row) for key, row in truth.items() if not row["_deleted"]}
+            assert {key for key, row in held.items() if not row["_deleted"]} == set(live)
+            for key, row in live.items():
+                assert {column: held[key][column] for column in row} == row
+            for key, row in held.items():
+                # Which record took it over is known unless that one was erased.
+                if not truth[_end(truth, key)]["_deleted"] and key != _end(truth, key):
+                    assert _end(truth, str(row["_merged_into"])) == _end(truth, key)
+            newest = {(row["id"], row["row"]) for row in self.rows(tmp_path, f"{name}_versions")}
+            assert {key for key, _ in newest} == set(held)
+
+
+def _end(truth: dict[str, Row], key: str) -> str:
+    while truth[key]["_merged_into"]:
+        key = str(truth[key]["_merged_into"])
+    return key

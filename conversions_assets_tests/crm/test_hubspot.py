@@ -1,0 +1,139 @@
+"""HubSpot against the fake: the conformance suite, and what only HubSpot has."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from conversions_assets.crm.client import CrmBudgetError, CrmError, Patience
+from conversions_assets.crm.hubspot import HubSpotSettings, RefreshedToken, hubspot_client, hubspot_tables
+from conversions_assets.crm.tables import Row, SourceTable
+from conversions_assets.demo.fake_crm.app import FakeCrm
+from conversions_assets.demo.fake_crm.faults import Fault
+from conversions_assets.demo.fake_crm.hubspot import HubSpot
+from conversions_assets_tests.crm.conformance import Conformance
+from conversions_assets_tests.crm.history import happen
+from conversions_assets_tests.crm.wire import ORIGIN, session
+
+
+class TestHubSpot(Conformance):
+    """The suite, by a private app's token."""
+
+    crm = "hubspot"
+    objects = {"contacts": "contacts", "companies": "companies", "deals": "deals"}
+    probe = "/crm/v3/objects"
+
+    def tables(self, fake: FakeCrm, compare: bool = False, secret: str | None = None) -> Sequence[SourceTable]:
+        settings = HubSpotSettings(base_url=ORIGIN)
+        token = secret or HubSpot.credentials["token"]
+        return hubspot_tables(hubspot_client(settings, token, Patience(backoff=0), session(fake)), settings, compare)
+
+    def expected(self, name: str, truth: Row) -> Row:
+        given = truth["properties"]
+        texts = {"contacts": ["city", "jobtitle", "ga_client_id"], "companies": ["country"], "deals": ["dealstage"]}[
+            name
+        ]
+        row: Row = {"updated_at": datetime.fromisoformat(truth["updatedAt"]), **{text: given[text] for text in texts}}
+        if name == "deals":
+            entered = given["hs_v2_date_entered_closedwon"]
+            row["amount"] = None if given["amount"] is None else float(given["amount"])
+            row["hs_is_closed_won"] = given["hs_is_closed_won"] == "true"
+            row["hs_v2_date_entered_closedwon"] = None if entered is None else datetime.fromisoformat(entered)
+        return row
+
+    def id_of(self, truth: Row) -> str:
+        return str(truth["id"])
+
+    def check(self, fake: FakeCrm, tmp_path: Path) -> None:
+        super().check(fake, tmp_path)
+        held = [(r["deal_id"], r["contact_id"]) for r in self.rows(tmp_path, "deals_contacts") if not r["_deleted"]]
+        truth = [(row["deal_id"], row["contact_id"]) for row in fake.dialects["hubspot"].truth("deals_contacts")]
+        assert sorted(held) == sorted(truth)
+
+    def test_changes_beyond_the_10000th_result_are_loaded(self, tmp_path: Path) -> None:
+        fake = FakeCrm()
+        self.load(fake, tmp_path)
+        fake.world.apply({"op": "create", "kind": "contact"} for _ in range(10_050))
+        fake.gate.calls.clear()
+        self.load(fake, tmp_path)
+        assert len(self.rows(tmp_path, "contacts")) == 10_050
+        # One search of ids for 200, one read of values for 100.
+        assert sum(fake.gate.calls.values()) < 10_050 / 200 + 10_050 / 100 + 30
+
+    def test_a_change_that_the_index_learns_late_is_loaded(self, tmp_path: Path) -> None:
+        """The third contact is searchable at once, the first one later: what is newest says nothing of the others."""
+        fake = FakeCrm()
+        world = fake.world
+        world.apply({"op": "create", "kind": "contact"} for _ in range(3))
+        self.load(fake, tmp_path)
+        world.move_clock(world.now + timedelta(hours=1))
+        world.search_lag = timedelta(minutes=5)
+        for number in (1, 3):
+            world.move_clock(world.now + timedelta(seconds=1))
+            world.apply([{"op": "update", "kind": "contact", "number": number, "fields": {"city": "Berlin"}}])
+        self.load(fake, tmp_path)
+        assert {row["id"]: row["city"] for row in self.rows(tmp_path, "contacts")} == {
+            "1": None,
+            "2": None,
+            "3": "Berlin",
+        }
+        world.move_clock(world.now + timedelta(minutes=6))
+        self.load(fake, tmp_path)
+        self.check(fake, tmp_path)
+
+    def test_a_token_that_ends_in_the_middle_is_renewed_once(self, tmp_path: Path) -> None:
+        from conversions_assets.crm.load import load
+
+        fake = FakeCrm()
+        happen(fake.world, Random(3), 100)
+        wire, known = session(fake), HubSpot.credentials
+        settings = HubSpotSettings(base_url=ORIGIN)
+        token = RefreshedToken(known["client_id"], known["client_secret"], known["refresh_token"], ORIGIN, wire)
+        fake.gate.faults = [Fault("hubspot", "401", path="/crm/", after=6)]
+        client = hubspot_client(settings, token, Patience(backoff=0), wire)
+        load(self.pipeline(tmp_path, "dlt"), hubspot_tables(client, settings))
+        assert fake.gate.calls["hubspot", "POST", "/oauth/v1/token"] == 2
+        self.check(fake, tmp_path)
+
+    def test_a_missing_scope_and_a_spent_budget_are_named_and_not_tried_again(self, tmp_path: Path) -> None:
+        fake = FakeCrm()
+        fake.dialects["hubspot"].settings.forbidden = frozenset({"companies"})
+        with pytest.raises(CrmError, match=r"crm\.objects\.companies\.read"):
+            self.load(fake, tmp_path)
+        fake = FakeCrm()
+        fake.dialects["hubspot"].settings.daily_budget = 8
+        with pytest.raises(CrmBudgetError, match="next day"):
+            self.load(fake, tmp_path)
+        assert sum(fake.gate.calls.values()) == 9
+
+    def test_a_new_property_is_a_new_column_and_a_removed_one_stays(self, tmp_path: Path) -> None:
+        fake = FakeCrm()
+        world = fake.world
+        world.apply([{"op": "create", "kind": "deal", "fields": {"ga_client_id": "1.2"}}])
+        self.load(fake, tmp_path)
+        add: dict[str, Any] = {"op": "add_field", "kind": "deal", "name": "margin", "type": "number"}
+        world.move_clock(world.now + timedelta(hours=1))
+        world.apply([add, {"op": "update", "kind": "deal", "number": 1, "fields": {"margin": 2.5}}])
+        world.apply([{"op": "remove_field", "kind": "deal", "name": "ga_client_id"}])
+        report = self.load(fake, tmp_path)
+        assert report.new_columns["deals"] == ["margin"]
+        [deal] = self.rows(tmp_path, "deals")
+        assert deal["margin"] == 2.5
+        assert deal["updated_at"] == world.now.astimezone(UTC)
+        world.move_clock(world.now + timedelta(hours=1))
+        world.apply([{"op": "retype_field", "kind": "deal", "name": "margin", "type": "string"}])
+        world.apply([{"op": "update", "kind": "deal", "number": 1, "fields": {"margin": "high"}}])
+        assert self.load(fake, tmp_path).new_columns["deals"] == ["margin__v_text"]
+        assert self.rows(tmp_path, "deals")[0]["margin__v_text"] == "high"
+
+
+def test_a_property_that_does_not_exist_is_refused_with_the_nearest_one() -> None:
+    settings = HubSpotSettings(base_url=ORIGIN, properties={"contacts": ["ga_clientid"]})
+    client = hubspot_client(settings, HubSpot.credentials["token"], Patience(backoff=0), session(FakeCrm()))
+    with pytest.raises(CrmError, match="write ga_client_id"):
+        hubspot_tables(client, settings)
+    with pytest.raises(CrmError, match="no object 'tickets'"):
+        HubSpotSettings(objects=["tickets"])
