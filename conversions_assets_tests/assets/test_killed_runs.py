@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dagster as dg
 import pytest
@@ -48,7 +49,9 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     deployment = make_deployment(tmp_path_factory.mktemp("undisturbed"))
     deployment.set_orders((*A, 1.0), (*B, 1.0))
-    assert deployment.launch(*DAYS).success
+    # The environment of a module's fixture outlives the tests that restore theirs.
+    with mock.patch.dict(os.environ):
+        assert deployment.launch(*DAYS).success
     return rows(deployment)
 
 
