@@ -1,7 +1,7 @@
 """HTTP as all CRMs need it: retries, one refresh of the token, and refusals in one sentence."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,32 @@ class StaticToken(Token):
     def value(self, renew: bool) -> str:
         """The token itself."""
         return self.text
+
+
+class GrantedToken(Token):
+    """OAuth 2: an access token that a token endpoint grants for a form.
+
+    Args:
+        url: of the token endpoint.
+        form: `grant_type` and what it takes.
+        title: the vendor's name, for the refusal.
+    """
+
+    def __init__(self, url: str, form: Mapping[str, str], title: str, session: "Session | None" = None) -> None:
+        self._url, self._form, self._title, self._session = url, dict(form), title, session
+        self._text = ""
+
+    def value(self, renew: bool) -> str:
+        """The last token, or a new one."""
+        if renew or not self._text:
+            response = anonymous(self._url, self._form, self._session)
+            if not response.ok:
+                raise CrmError(
+                    f"{self._title} refuses the grant of a token ({response.status_code}): check the secrets in the "
+                    "environment, and that the app is allowed this grant"
+                )
+            self._text = str(response.json()["access_token"])
+        return self._text
 
 
 class Client:

@@ -14,10 +14,14 @@ PART = 500
 
 
 class Known:
-    """Rows of one table, read through the pipeline that fills it."""
+    """Rows of one table, read through the pipeline that fills it.
 
-    def __init__(self, pipeline: "Pipeline", table: str) -> None:
-        self._pipeline, self._table = pipeline, table
+    Attributes:
+        compare: whether all ids are to be listed in this load, and those that the CRM no longer has marked deleted.
+    """
+
+    def __init__(self, pipeline: "Pipeline", table: str, compare: bool) -> None:
+        self._pipeline, self._table, self.compare = pipeline, table, compare
 
     def live_ids(self) -> set[str]:
         """The ids of all rows that are not deleted."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from dlt import Pipeline
     from dlt.common.destination import Destination
     from dlt.extract import DltResource, DltSource
+
+
+COMPARED_EVERY = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,11 @@ def make_pipeline(dataset: str, destination: "Destination[Any, Any]", folder: Pa
     return dlt.pipeline(f"crm_{dataset}", destination=destination, dataset_name=dataset, pipelines_dir=str(folder))
 
 
-def load(pipeline: "Pipeline", tables: Sequence[SourceTable]) -> LoadReport:
+def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, compare: bool = False) -> LoadReport:
     """Finish a load that was killed, then read and load all tables.
+
+    Args:
+        compare: list all ids and look for those that are gone; without it once a week.
 
     Raises:
         CrmError: the CRM refused; nothing of this load was stored.
@@ -50,7 +57,7 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable]) -> LoadReport:
     load_ids = _finish(pipeline)
     before = _columns(pipeline)
     try:
-        info = pipeline.run(_source(pipeline, tables), loader_file_format="parquet")
+        info = pipeline.run(_source(pipeline, tables, now, compare), loader_file_format="parquet")
     except PipelineStepFailed as error:
         if error.step == "extract":
             # What was read before the refusal must not be loaded first of all next time.
@@ -84,14 +91,16 @@ def _finish(pipeline: "Pipeline") -> list[str]:
     return load_ids
 
 
-def _source(pipeline: "Pipeline", tables: Sequence[SourceTable]) -> "DltSource":
+def _source(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, compare: bool) -> "DltSource":
     import dlt
 
     @dlt.source(name="crm", max_table_nesting=0)
     def crm() -> Iterable["DltResource"]:
         made: dict[str, DltResource] = {}
         for table in tables:
-            made[table.name] = _dependent(table, made[table.of]) if table.of else _resource(pipeline, table)
+            made[table.name] = (
+                _dependent(table, made[table.of]) if table.of else _resource(pipeline, table, now, compare)
+            )
             yield made[table.name]
             if table.versioned:
                 yield _versions(table, made[table.name])
@@ -99,12 +108,17 @@ def _source(pipeline: "Pipeline", tables: Sequence[SourceTable]) -> "DltSource":
     return crm()
 
 
-def _resource(pipeline: "Pipeline", table: SourceTable) -> "DltResource":
+def _resource(pipeline: "Pipeline", table: SourceTable, now: datetime, compare: bool) -> "DltResource":
     import dlt
 
     def read() -> Iterator[list[Row]]:
-        known = Known(pipeline, table.name)
-        yield from table.read(dlt.current.resource_state(table.name), known)
+        state = dlt.current.resource_state(table.name)
+        compared = state.get("compared")
+        due = compared is not None and (compare or now - datetime.fromisoformat(compared) >= COMPARED_EVERY)
+        yield from table.read(state, Known(pipeline, table.name, due))
+        # Only now, so that a load that was refused compares again; the first load lists everything.
+        if due or compared is None:
+            state["compared"] = now.isoformat()
 
     how: Any = {"disposition": "merge", "strategy": "upsert"} if table.key else "replace"
     hints = _hints(table.columns, pipeline, table.name)

@@ -8,6 +8,17 @@ Row = dict[str, Any]
 T = TypeVar("T")
 
 
+STAMPS = {
+    "id": "text",
+    "created_at": "timestamp",
+    "updated_at": "timestamp",
+    "archived_at": "timestamp",
+    "_deleted": "bool",
+    "_merged_into": "text",
+}
+"""The first columns of every table that keeps versions."""
+
+
 @dataclass(frozen=True)
 class SourceTable:
     """One table of a load.
@@ -16,7 +27,8 @@ class SourceTable:
         columns: name -> dlt's data type; columns that are NULL in every row are made as well.
         key: the columns by which rows replace older ones; none: the table is replaced whole.
         read: pages of rows. It gets the table's state, which the load stores with the rows, and what the warehouse
-            holds; with `of` it gets a page of that table's rows instead.
+            holds (`Known`, which also says whether all ids are to be compared); with `of` it gets a page of that
+            table's rows instead.
         versioned: whether `<name>_versions` is kept.
         of: the table of whose rows this one is read; its key may then stand in many rows, all replaced together.
     """

@@ -1,7 +1,6 @@
 """What every CRM's source must do against the fake. A further CRM is a subclass: see test_hubspot.py."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -10,12 +9,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from conversions_assets.crm.client import CrmError
+from conversions_assets.crm.client import CrmError, Patience
 from conversions_assets.crm.load import LoadReport, load, make_pipeline
+from conversions_assets.crm.source import Settings, find_crm
 from conversions_assets.crm.tables import Row, SourceTable
 from conversions_assets.demo.fake_crm.app import FakeCrm
 from conversions_assets.demo.fake_crm.faults import Fault
 from conversions_assets_tests.crm.history import happen
+from conversions_assets_tests.crm.wire import ORIGIN, session
 
 
 class Conformance(ABC):
@@ -31,9 +32,11 @@ class Conformance(ABC):
     objects: dict[str, str]
     probe: str
 
+    settings = Settings(address=ORIGIN)
+
     @abstractmethod
-    def tables(self, fake: FakeCrm, compare: bool = False, secret: str | None = None) -> Sequence[SourceTable]:
-        """The source's tables, with no waiting between attempts; `secret` replaces the right one."""
+    def secrets(self, fake: FakeCrm) -> dict[str, str]:
+        """What the fake accepts; the last one is the one that tests spoil."""
 
     @abstractmethod
     def expected(self, name: str, truth: Row) -> Row:
@@ -75,7 +78,7 @@ class Conformance(ABC):
     def test_a_wrong_secret_is_one_sentence_and_few_calls(self, tmp_path: Path) -> None:
         fake = FakeCrm()
         with pytest.raises(CrmError, match="environment") as refused:
-            load(self.pipeline(tmp_path, "dlt"), self.tables(fake, secret="not-the-secret"))
+            self.load(fake, tmp_path, secret="not-the-secret")
         assert "not-the-secret" not in str(refused.value)
         assert sum(fake.gate.calls.values()) <= 2
 
@@ -124,8 +127,23 @@ class Conformance(ABC):
 
         return make_pipeline(self.crm, dlt.destinations.duckdb(str(tmp_path / "crm.duckdb")), tmp_path / folder)
 
-    def load(self, fake: FakeCrm, tmp_path: Path, compare: bool = False, folder: str = "dlt") -> LoadReport:
-        return load(self.pipeline(tmp_path, folder), self.tables(fake, compare))
+    def tables(self, fake: FakeCrm, settings: Settings | None = None, secret: str | None = None) -> list[SourceTable]:
+        """The source's tables, with no waiting between attempts; `secret` replaces the right one."""
+        crm, secrets = find_crm(self.crm)(settings or self.settings), self.secrets(fake)
+        if secret is not None:
+            secrets[list(secrets)[-1]] = secret
+        return crm.tables(crm.client(secrets, Patience(backoff=0), session(fake)))
+
+    def load(
+        self,
+        fake: FakeCrm,
+        tmp_path: Path,
+        compare: bool = False,
+        folder: str = "dlt",
+        settings: Settings | None = None,
+        secret: str | None = None,
+    ) -> LoadReport:
+        return load(self.pipeline(tmp_path, folder), self.tables(fake, settings, secret), fake.world.now, compare)
 
     def sql(self, tmp_path: Path, statement: str) -> None:
         with duckdb.connect(str(tmp_path / "crm.duckdb")) as connection:

@@ -1,6 +1,5 @@
 """HubSpot against the fake: the conformance suite, and what only HubSpot has."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -9,8 +8,9 @@ from typing import Any
 import pytest
 
 from conversions_assets.crm.client import CrmBudgetError, CrmError, Patience
-from conversions_assets.crm.hubspot import HubSpotSettings, RefreshedToken, hubspot_client, hubspot_tables
-from conversions_assets.crm.tables import Row, SourceTable
+from conversions_assets.crm.load import load
+from conversions_assets.crm.source import Settings, find_crm
+from conversions_assets.crm.tables import Row
 from conversions_assets.demo.fake_crm.app import FakeCrm
 from conversions_assets.demo.fake_crm.faults import Fault
 from conversions_assets.demo.fake_crm.hubspot import HubSpot
@@ -26,10 +26,8 @@ class TestHubSpot(Conformance):
     objects = {"contacts": "contacts", "companies": "companies", "deals": "deals"}
     probe = "/crm/v3/objects"
 
-    def tables(self, fake: FakeCrm, compare: bool = False, secret: str | None = None) -> Sequence[SourceTable]:
-        settings = HubSpotSettings(base_url=ORIGIN)
-        token = secret or HubSpot.credentials["token"]
-        return hubspot_tables(hubspot_client(settings, token, Patience(backoff=0), session(fake)), settings, compare)
+    def secrets(self, fake: FakeCrm) -> dict[str, str]:
+        return {"token": HubSpot.credentials["token"]}
 
     def expected(self, name: str, truth: Row) -> Row:
         given = truth["properties"]
@@ -86,16 +84,13 @@ class TestHubSpot(Conformance):
         self.check(fake, tmp_path)
 
     def test_a_token_that_ends_in_the_middle_is_renewed_once(self, tmp_path: Path) -> None:
-        from conversions_assets.crm.load import load
-
         fake = FakeCrm()
         happen(fake.world, Random(3), 100)
-        wire, known = session(fake), HubSpot.credentials
-        settings = HubSpotSettings(base_url=ORIGIN)
-        token = RefreshedToken(known["client_id"], known["client_secret"], known["refresh_token"], ORIGIN, wire)
         fake.gate.faults = [Fault("hubspot", "401", path="/crm/", after=6)]
-        client = hubspot_client(settings, token, Patience(backoff=0), wire)
-        load(self.pipeline(tmp_path, "dlt"), hubspot_tables(client, settings))
+        names = ("client_id", "client_secret", "refresh_token")
+        crm = find_crm("hubspot")(self.settings)
+        client = crm.client({name: HubSpot.credentials[name] for name in names}, Patience(backoff=0), session(fake))
+        load(self.pipeline(tmp_path, "dlt"), crm.tables(client), fake.world.now)
         assert fake.gate.calls["hubspot", "POST", "/oauth/v1/token"] == 2
         self.check(fake, tmp_path)
 
@@ -130,11 +125,10 @@ class TestHubSpot(Conformance):
         assert self.load(fake, tmp_path).new_columns["deals"] == ["margin__v_text"]
         assert self.rows(tmp_path, "deals")[0]["margin__v_text"] == "high"
 
-
-def test_a_property_that_does_not_exist_is_refused_with_the_nearest_one() -> None:
-    settings = HubSpotSettings(base_url=ORIGIN, properties={"contacts": ["ga_clientid"]})
-    client = hubspot_client(settings, HubSpot.credentials["token"], Patience(backoff=0), session(FakeCrm()))
-    with pytest.raises(CrmError, match="write ga_client_id"):
-        hubspot_tables(client, settings)
-    with pytest.raises(CrmError, match="no object 'tickets'"):
-        HubSpotSettings(objects=["tickets"])
+    def test_a_property_that_does_not_exist_is_refused_with_the_nearest_one(self) -> None:
+        with pytest.raises(CrmError, match="contacts have no property 'ga_clientid'; write ga_client_id"):
+            self.tables(FakeCrm(), Settings(address=ORIGIN, properties={"contacts": ["ga_clientid"]}))
+        with pytest.raises(CrmError, match="has the client id 'ga_clientid'; write ga_client_id"):
+            self.tables(FakeCrm(), Settings(address=ORIGIN, client_id="ga_clientid"))
+        with pytest.raises(CrmError, match="no object 'tickets'"):
+            self.tables(FakeCrm(), Settings(objects=["tickets"]))

@@ -7,15 +7,14 @@ nowhere (erased records) is found by the comparison of all ids.
 Sources (HubSpot developer documentation): guides of search, objects, associations v4, properties, pipelines, owners.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from conversions_assets.crm.client import Client, CrmBudgetError, CrmError, Patience, StaticToken, Token
+from conversions_assets.crm.client import Client, CrmBudgetError, CrmError, GrantedToken, Patience, StaticToken, Token
 from conversions_assets.crm.known import Known
-from conversions_assets.crm.tables import Row, SourceTable, chunks
+from conversions_assets.crm.source import Crm, Declared, check_client_id, check_properties
+from conversions_assets.crm.tables import STAMPS, Row, SourceTable, chunks
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -48,107 +47,66 @@ _TYPES = {"number": "double", "bool": "bool", "datetime": "timestamp", "date": "
 _EPOCH = "1970-01-01T00:00:00.000Z"
 
 
-@dataclass(frozen=True)
-class HubSpotSettings:
-    """What a user configures.
+class CRM(Crm):
+    """HubSpot, by a private app's token or by OAuth."""
 
-    Attributes:
-        objects: of contacts, companies, deals.
-        properties: object -> properties beside the default ones and those of one's own.
-        lag: how far the search index may be behind; so much is read again each time.
-        base_url: another address, for tests.
-    """
+    title = "HubSpot"
+    all_objects = tuple(PROPERTIES)
+    secrets = (("token",), ("client_id", "client_secret", "refresh_token"))
 
-    objects: Sequence[str] = ("contacts", "companies", "deals")
-    properties: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    lag: timedelta = timedelta(minutes=10)
-    base_url: str = API
+    def declared(self) -> list[Declared]:
+        """The objects, what is associated with what, stages and owners."""
+        found = [Declared(name, ("id",), versioned=True) for name in self.objects]
+        for name, (start, end) in self._associations().items():
+            found.append(Declared(name, (f"{_singular(start)}_id", f"{_singular(end)}_id")))
+        return [*found, *([Declared("deal_stages")] if "deals" in self.objects else []), Declared("owners")]
 
-    def __post_init__(self) -> None:
-        for name in (*self.objects, *self.properties):
-            if name not in PROPERTIES:
-                raise CrmError(f"HubSpot: there is no object '{name}'; write one of {', '.join(PROPERTIES)}")
+    def client(self, secrets: Mapping[str, str], patience: Patience, session: "Session | None" = None) -> Client:
+        """A client of HubSpot."""
+        address = self.settings.address or API
+        token: Token
+        if "token" in secrets:
+            token = StaticToken(secrets["token"])
+        else:
+            form = {"grant_type": "refresh_token", **secrets}
+            token = GrantedToken(f"{address}/oauth/v1/token", form, self.title, session)
+        return Client(address, token, _explain, _spent, patience, session)
 
-
-class RefreshedToken(Token):
-    """OAuth: an access token of 30 minutes for a refresh token."""
-
-    def __init__(
-        self,
-        client_id: str,
-        client_secret: str,
-        refresh_token: str,
-        base_url: str = API,
-        session: "Session | None" = None,
-    ) -> None:
-        self._grant = {
-            "grant_type": "refresh_token",
-            "client_id": client_id,
-            "client_secret": client_secret,
-            "refresh_token": refresh_token,
-        }
-        self._base_url, self._session, self._text = base_url, session, ""
-
-    def value(self, renew: bool) -> str:
-        """The last token, or a new one."""
-        if renew or not self._text:
-            from conversions_assets.crm.client import anonymous
-
-            response = anonymous(f"{self._base_url}/oauth/v1/token", self._grant, self._session)
-            if not response.ok:
-                raise CrmError("HubSpot refuses the refresh token or the client's secret: check the environment")
-            self._text = response.json()["access_token"]
-        return self._text
-
-
-def hubspot_client(
-    settings: HubSpotSettings, token: Token | str, patience: Patience | None = None, session: "Session | None" = None
-) -> Client:
-    """A client with HubSpot's words for refusals."""
-    given = StaticToken(token) if isinstance(token, str) else token
-    return Client(settings.base_url, given, _explain, _spent, patience or Patience(), session)
-
-
-def hubspot_tables(client: Client, settings: HubSpotSettings, compare: bool = False) -> list[SourceTable]:
-    """The tables of a load; `compare` looks for erased records by listing all ids.
-
-    Raises:
-        CrmError: a configured property does not exist, or HubSpot refuses.
-    """
-    tables: list[SourceTable] = []
-    stages = list(_stages(client)) if "deals" in settings.objects else []
-    for name in settings.objects:
-        types = _chosen(client, settings, name, [row["id"] for row in stages])
-        reader = _Reader(client, name, types, settings.lag, compare)
-        columns = {
-            "id": "text",
-            "created_at": "timestamp",
-            "updated_at": "timestamp",
-            "archived_at": "timestamp",
-            "_deleted": "bool",
-            "_merged_into": "text",
-        }
-        columns |= {prop: _TYPES.get(kind, "text") for prop, kind in types.items()}
-        tables.append(SourceTable(name, columns, ("id",), reader.read, versioned=True))
-    for name, (start, end) in ASSOCIATIONS.items():
-        if start in settings.objects and end in settings.objects:
+    def tables(self, client: Client) -> list[SourceTable]:
+        """The tables with the properties that are chosen."""
+        tables: list[SourceTable] = []
+        stages = list(_stages(client)) if "deals" in self.objects else []
+        described = {name: client.call("GET", f"/crm/v3/properties/{name}")["results"] for name in self.objects}
+        there = {name: [entry["name"] for entry in entries] for name, entries in described.items()}
+        check_properties(self.title, self.settings.properties, there)
+        check_client_id(self.title, self.settings.client_id, there)
+        for name in self.objects:
+            extra = [*self.settings.properties.get(name, ()), self.settings.client_id]
+            types = _chosen(described[name], name, extra, [row["id"] for row in stages])
+            reader = _Reader(client, name, types, self.settings.lag)
+            columns = STAMPS | {prop: _TYPES.get(kind, "text") for prop, kind in types.items()}
+            tables.append(SourceTable(name, columns, ("id",), reader.read, versioned=True))
+        for name, (start, end) in self._associations().items():
             keys = {f"{_singular(start)}_id": "text", f"{_singular(end)}_id": "text", "_deleted": "bool"}
             links = _Links(client, start, end)
             tables.append(SourceTable(name, keys, (f"{_singular(start)}_id",), links.read, of=start))
-    if stages:
-        stage_columns = {"id": "text", "label": "text", "pipeline": "text", "pipeline_label": "text"}
-        stage_columns |= {"is_closed": "bool", "probability": "double"}
-        tables.append(SourceTable("deal_stages", stage_columns, (), lambda _state, _known: iter([stages])))
-    owners = {"id": "text", "email": "text", "archived": "bool"}
-    tables.append(SourceTable("owners", owners, (), lambda _state, _known: _owners(client)))
-    return tables
+        if stages:
+            stage_columns = {"id": "text", "label": "text", "pipeline": "text", "pipeline_label": "text"}
+            stage_columns |= {"is_closed": "bool", "probability": "double"}
+            tables.append(SourceTable("deal_stages", stage_columns, (), lambda _state, _known: iter([stages])))
+        owners = {"id": "text", "email": "text", "archived": "bool"}
+        tables.append(SourceTable("owners", owners, (), lambda _state, _known: _owners(client)))
+        return tables
+
+    def _associations(self) -> dict[str, tuple[str, str]]:
+        return {name: pair for name, pair in ASSOCIATIONS.items() if set(pair) <= set(self.objects)}
 
 
 class _Reader:
     """Rows of one object."""
 
-    def __init__(self, client: Client, name: str, types: Mapping[str, str], lag: timedelta, compare: bool) -> None:
-        self._client, self._name, self._types, self._lag, self._compare = client, name, types, lag, compare
+    def __init__(self, client: Client, name: str, types: Mapping[str, str], lag: timedelta) -> None:
+        self._client, self._name, self._types, self._lag = client, name, types, lag
         self._url = f"/crm/v3/objects/{name}"
 
     def read(self, state: dict[str, Any], known: Known) -> Iterator[list[Row]]:
@@ -168,7 +126,7 @@ class _Reader:
         merged |= _taken_over(archived.values())
         yield list(archived.values())
         gone: dict[str, str | None] = {**merged}
-        if self._compare and since is not None:
+        if known.compare:
             gone |= dict.fromkeys(known.live_ids() - self._all_ids() - gone.keys())
         yield from known.deleted(gone)
         state["changed"] = max(filter(None, (since, newest)), default=_EPOCH)
@@ -289,18 +247,14 @@ class _Links:
             yield links
 
 
-def _chosen(client: Client, settings: HubSpotSettings, name: str, stages: Sequence[str]) -> dict[str, str]:
+def _chosen(
+    described: Iterable[Mapping[str, Any]], name: str, extra: Sequence[str | None], stages: Sequence[str]
+) -> dict[str, str]:
     """The properties to load and their types: default ones, one's own, configured ones, the times of the stages."""
-    described = client.call("GET", f"/crm/v3/properties/{name}")["results"]
     types = {entry["name"]: str(entry["type"]) for entry in described}
     own = [entry["name"] for entry in described if not entry["hubspotDefined"]]
-    for wanted in settings.properties.get(name, ()):
-        if wanted not in types:
-            near = difflib.get_close_matches(wanted, types, 1)
-            hint = f"; write {near[0]}" if near else ""
-            raise CrmError(f"HubSpot: {name} have no property '{wanted}'{hint}")
     times = [f"hs_v2_date_entered_{stage}" for stage in stages] if name == "deals" else []
-    chosen = [*PROPERTIES[name], *own, *settings.properties.get(name, ()), *times, MERGED]
+    chosen = [*PROPERTIES[name], *own, *extra, *times, MERGED]
     return {prop: types[prop] for prop in dict.fromkeys(chosen) if prop in types}
 
 
