@@ -94,10 +94,10 @@ def test_what_happens_between_two_pages_is_in_the_next_delta(dynamics: Caller) -
     assert [row["id"] for row in walk(dynamics, last)[0]] == [guid("contact", 3)]
 
 
-def test_a_delta_token_expires_after_30_days(dynamics: Caller) -> None:
+def test_a_delta_token_expires_after_7_days(dynamics: Caller) -> None:
     _, link = walk(dynamics, f"{API}/leads?$select=subject")
     assert link is not None
-    dynamics.later(days=30)
+    dynamics.later(days=7)
     renew(dynamics)
     assert walk(dynamics, link)[0] == []
     dynamics.later(seconds=1)
@@ -121,6 +121,16 @@ def test_merged_rows_stay_deactivated(dynamics: Caller) -> None:
     [merged] = [row for row in walk(dynamics, link)[0] if row["contactid"] == guid("contact", 2)]
     assert (merged["merged"], merged["statecode"], merged["_masterid_value"]) == (True, 1, guid("contact", 1))
     assert len(walk(dynamics, f"{API}/contacts")[0]) == 3
+
+
+def test_opportunities_cannot_be_merged_and_are_deleted_instead(dynamics: Caller) -> None:
+    deals = [dynamics.create("deal") for _ in range(2)]
+    _, link = walk(dynamics, f"{API}/opportunities?$select=name")
+    dynamics.events({"op": "merge", "kind": "deal", "number": deals[0], "other": deals[1]})
+    assert link is not None
+    changes = {row.get("id"): row.get("reason") for row in walk(dynamics, link)[0]}
+    assert changes == {guid("deal", deals[1]): "deleted", None: None}
+    assert len(walk(dynamics, f"{API}/opportunities")[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -174,6 +184,19 @@ def test_custom_columns_keep_their_logical_name(dynamics: Caller) -> None:
     assert custom["LogicalName"] == "new_gaclientid"
     assert custom["DisplayName"]["UserLocalizedLabel"]["Label"] == "Client"
     assert dynamics.get(f"{API}/leads?$select=new_gaclientid")["value"][0]["new_gaclientid"] == "1.2"
+
+
+def test_columns_are_described_with_their_types(dynamics: Caller) -> None:
+    url = f"{API}/EntityDefinitions(LogicalName='opportunity')/Attributes"
+    kinds = {row["LogicalName"]: row["AttributeType"] for row in dynamics.get(url)["value"]}
+    assert (kinds["opportunityid"], kinds["actualvalue"], kinds["ownerid"]) == ("Uniqueidentifier", "Money", "Owner")
+    assert {kind for name, kind in kinds.items() if name in ("owneridname", "stepname")} == {"String"}
+    times = dynamics.get(f"{url}/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata?$select=DateTimeBehavior")["value"]
+    behaviours = {row["LogicalName"]: row["DateTimeBehavior"]["Value"] for row in times}
+    assert (behaviours["actualclosedate"], behaviours["createdon"]) == ("DateOnly", "UserLocal")
+    assert dynamics.refused("GET", f"{url}?$select=Nothing")[0] == 400
+    tracked = f"{API}/EntityDefinitions?$select=LogicalName&$filter=ChangeTrackingEnabled eq true"
+    assert {"LogicalName": "opportunity"} in dynamics.get(tracked)["value"]
 
 
 def test_the_token_endpoint_checks_tenant_scope_and_secret(dynamics: Caller) -> None:

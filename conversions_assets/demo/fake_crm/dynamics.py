@@ -2,7 +2,8 @@
 
 Sources (learn.microsoft.com, Power Apps developer documentation): "Use change tracking to synchronize data with
 external systems" (odata.track-changes, deltaLink, $deletedEntity), "Query data using the Web API" (maxpagesize to
-5,000, nextLink), "Service protection API limits" (429), "Web service error codes" (AccessTokenExpired 0x8005F101,
+5,000, nextLink), "Query table definitions using the Web API" (Attributes, casts), "Service protection API limits"
+(429), "Merge table rows using the Web API" (which tables), "Web service error codes" (AccessTokenExpired 0x8005F101,
 ExpiredVersionStamp 0x80044352), "OAuth 2.0 client credentials flow on the Microsoft identity platform".
 """
 
@@ -24,9 +25,11 @@ from conversions_assets.demo.fake_crm.dialect import Dialect, Problem, form
 from conversions_assets.demo.fake_crm.dynamics_tables import KINDS, SETS, Tables, guid
 from conversions_assets.demo.fake_crm.index import Record
 
-TOKENS_LAST = timedelta(days=30)
+# Organization.ExpireChangeTrackingInDays, 7 unless an administrator changes it.
+TOKENS_LAST = timedelta(days=7)
 MOST = 5000
 _API = "/api/data/v9.2"
+_DEFINITION = _API + "/EntityDefinitions(LogicalName='{entity}')"
 _PROBLEMS: dict[Problem, tuple[int, str, str]] = {
     "unauthorised": (401, "0x8005F101", "The requested resource requires authentication."),
     "expired": (401, "0x8005F101", "The requested resource requires authentication."),
@@ -41,7 +44,11 @@ _PROBLEMS: dict[Problem, tuple[int, str, str]] = {
 
 
 class Dynamics(Dialect):
-    """A list of everything, then deltas from its link; of a deleted row only the id is left."""
+    """A list of everything, then deltas from its link; of a deleted row only the id is left.
+
+    Attributes:
+        untracked: entity sets whose change tracking is switched off.
+    """
 
     name = "dynamics"
     credentials = {
@@ -54,6 +61,7 @@ class Dynamics(Dialect):
     def __init__(self, world: Any) -> None:
         super().__init__(world)
         self.settings.token_seconds = 3600
+        self.untracked: frozenset[str] = frozenset()
         self._tables = Tables(world)
 
     def owns(self, path: str) -> bool:
@@ -64,7 +72,9 @@ class Dynamics(Dialect):
         """Tokens, tables, attributes."""
         return [
             Route("/{tenant}/oauth2/v2.0/token", self.token, methods=["POST"]),
-            Route(_API + "/EntityDefinitions(LogicalName='{entity}')/Attributes", self.guarded(self.attributes)),
+            Route(_API + "/EntityDefinitions", self.guarded(self.tracked)),
+            Route(_DEFINITION + "/Attributes", self.guarded(self.attributes)),
+            Route(_DEFINITION + "/Attributes/Microsoft.Dynamics.CRM.{cast}", self.guarded(self.attributes)),
             Route(_API + "/{set}", self.guarded(self.list_rows)),
         ]
 
@@ -73,7 +83,8 @@ class Dynamics(Dialect):
         status, code, text = _PROBLEMS[problem]
         if problem == "forbidden" and detail:
             detail = f"{text}: prvRead{(KINDS.get(detail) or detail).capitalize()}"
-        return JSONResponse({"error": {"code": code, "message": detail or text}}, status)
+        headers = {"Retry-After": "86400"} if problem == "budget" else {}
+        return JSONResponse({"error": {"code": code, "message": detail or text}}, status, headers)
 
     async def token(self, request: Request) -> Response:
         """Client credentials of the tenant, for the scope `<org>/.default`."""
@@ -115,15 +126,31 @@ class Dynamics(Dialect):
             return self._delta(request, name, columns, position, until, size)
         return self._rows(request, name, columns, position, until, size)
 
+    async def tracked(self, request: Request) -> Response:
+        """The tables whose changes are tracked, as the documentation asks for them."""
+        if self.parameters(request, ("$select", "$filter")) != {
+            "$select": "LogicalName",
+            "$filter": "ChangeTrackingEnabled eq true",
+        }:
+            raise self.refuse("this query of EntityDefinitions is not known here")
+        found = [entity for name, entity in KINDS.items() if name not in self.untracked]
+        return JSONResponse({"value": [{"LogicalName": entity} for entity in found]})
+
     async def attributes(self, request: Request) -> Response:
-        """The columns of a table with their labels."""
-        entity = request.path_params["entity"]
+        """The columns of a table: what all types have, or with a cast what one has."""
+        entity, cast = request.path_params["entity"], request.path_params.get("cast")
         name = next((found for found, kind in KINDS.items() if kind == entity), None)
         if name is None:
             raise self.refuse(f"Entity '{entity}' was not found", "missing")
+        if cast not in (None, "DateTimeAttributeMetadata"):
+            raise self.refuse(f"the cast to '{cast}' is not known here", "missing")
         self.permit(name)
-        self.parameters(request, ("$select",))
-        return JSONResponse({"value": self._tables.attributes(name)})
+        select = self.parameters(request, ("$select",)).get("$select")
+        found = self._tables.attributes(name) if cast is None else self._tables.times(name)
+        for wanted in select.split(",") if select else ():
+            if found and wanted not in found[0]:
+                raise self.refuse(f"Could not find a property named '{wanted}' on type 'AttributeMetadata'.")
+        return JSONResponse({"value": found})
 
     def truth(self, name: str) -> Iterator[dict[str, Any]]:
         """Every row of a table with all its columns."""
@@ -133,9 +160,8 @@ class Dynamics(Dialect):
                 yield {**row, "_deleted": False, "_merged_into": None}
             return
         for record in self.world.tables[kind].latest.values():
-            merged = None if record.merged_into is None else guid(kind, record.merged_into)
-            gone = record.deleted_at is not None or record.erased
-            yield {**self._tables.row(record), "_deleted": gone, "_merged_into": merged}
+            into = None if _gone(record) or record.merged_into is None else guid(kind, record.merged_into)
+            yield {**self._tables.row(record), "_deleted": not record.alive, "_merged_into": into}
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
@@ -148,7 +174,8 @@ class Dynamics(Dialect):
             return self._answer(request, name, columns, rows, None, anchor)
         table = self.world.tables[kind]
         # A merged record stays, deactivated.
-        found = heapq.merge(table.live.after(start), table.merged.after(start), key=lambda record: record.number)
+        merged = table.merged.after(start, lambda record: not _gone(record))
+        found = heapq.merge(table.live.after(start), merged, key=lambda record: record.number)
         page = list(islice(found, size + 1))
         rows = [self._tables.row(record, columns) for record in page[:size]]
         skip = ("rows", page[size - 1].number, anchor) if len(page) > size else None
@@ -172,7 +199,7 @@ class Dynamics(Dialect):
         return self._answer(request, name, columns, rows, skip, until, "/$delta")
 
     def _changed(self, request: Request, name: str, record: Record, columns: list[str]) -> dict[str, Any]:
-        if record.deleted_at is None and not record.erased:
+        if not _gone(record):
             return self._tables.row(record, columns)
         context = f"{_base(request)}/$metadata#{name}/$deletedEntity"
         return {"@odata.context": context, "id": guid(record.kind, record.number), "reason": "deleted"}
@@ -213,6 +240,8 @@ class Dynamics(Dialect):
                 if not 1 <= size <= MOST:
                     raise self.refuse(f"maxpagesize is between 1 and {MOST}")
             elif part == "odata.track-changes":
+                if request.path_params["set"] in self.untracked:
+                    raise self.refuse("Change tracking is not enabled")
                 tracked = True
             elif not part.startswith("odata.include-annotations="):
                 raise self.refuse(f"unknown preference '{part}'")
@@ -239,6 +268,11 @@ class Dynamics(Dialect):
         if (of_name, of_select) != (name, select) or (kind or of_kind) != of_kind:
             raise self.refuse("The token of the link is malformed, or the link was changed.")
         return rest if kind else [of_kind, *rest]
+
+
+def _gone(record: Record) -> bool:
+    """Whether no list shows a record. Opportunities cannot be merged: what a merge took over is deleted here."""
+    return record.deleted_at is not None or record.erased or (record.kind == "deal" and record.merged_into is not None)
 
 
 def _base(request: Request) -> str:

@@ -62,6 +62,23 @@ _COMPUTED: dict[str, tuple[str, ...]] = {
     "company": _MERGED,
     "deal": ("stepname", "actualvalue", "actualclosedate", "_transactioncurrencyid_value", "_parentcontactid_value"),
 }
+# AttributeType of standard columns; of all others String.
+_TYPES = {
+    "createdon": "DateTime",
+    "modifiedon": "DateTime",
+    "versionnumber": "BigInt",
+    "statecode": "State",
+    "leadsourcecode": "Picklist",
+    "merged": "Boolean",
+    "estimatedamount": "Money",
+    "estimatedvalue": "Money",
+    "actualvalue": "Money",
+    "estimatedclosedate": "DateTime",
+    "actualclosedate": "DateTime",
+    "_ownerid_value": "Owner",
+    "_parentcustomerid_value": "Customer",
+}
+_DATES = ("estimatedclosedate", "actualclosedate")
 _STATIC_KEYS = {"transactioncurrencies": "transactioncurrencyid", "systemusers": "systemuserid"}
 
 
@@ -94,22 +111,28 @@ class Tables:
         return [self.key(name), *_COMMON, *_FIELDS[kind], *_COMPUTED[kind], *own]
 
     def attributes(self, name: str) -> list[dict[str, Any]]:
-        """The columns as EntityDefinitions describe them: lookups under their own names."""
+        """The columns as EntityDefinitions describe them: lookups under their own names, with one for their labels."""
         kinds = {"number": "Double", "bool": "Boolean", "datetime": "DateTime", "string": "String"}
         custom = {custom_name(custom): custom for custom in self._world.custom(SETS[name] or "")}
         found = []
         for column in self.columns(name):
             own = custom.get(column)
             lookup = column.startswith("_")
-            found.append(
-                {
-                    "LogicalName": column.removeprefix("_").removesuffix("_value") if lookup else column,
-                    "AttributeType": kinds[own.type] if own else "Lookup" if lookup else "String",
-                    "IsCustomAttribute": own is not None,
-                    "DisplayName": {"UserLocalizedLabel": {"Label": own.label if own else column}},
-                }
-            )
+            kind = "Uniqueidentifier" if column == self.key(name) else "Lookup" if lookup else "String"
+            logical = column.removeprefix("_").removesuffix("_value") if lookup else column
+            found.append(_attribute(logical, kinds[own.type] if own else _TYPES.get(column, kind), own))
+            if lookup:
+                found.append(_attribute(logical + "name", "String", None, of=logical))
         return found
+
+    def times(self, name: str) -> list[dict[str, Any]]:
+        """The columns of times and dates, as a cast to DateTimeAttributeMetadata shows them."""
+        described = [entry for entry in self.attributes(name) if entry["AttributeType"] == "DateTime"]
+        behaviours = ["DateOnly" if entry["LogicalName"] in _DATES else "UserLocal" for entry in described]
+        return [
+            {**entry, "DateTimeBehavior": {"Value": behaviour}}
+            for entry, behaviour in zip(described, behaviours, strict=True)
+        ]
 
     def row(self, record: Record, columns: list[str] | None = None) -> dict[str, Any]:
         """One row with the wanted columns, all where none are named."""
@@ -140,6 +163,20 @@ class Tables:
         for user in USERS:
             names = {"fullname": user.name, "internalemailaddress": user.email}
             yield {"systemuserid": guid("user", user.number), **names, "isdisabled": False, **times}
+
+
+def _attribute(logical: str, kind: str, custom: CustomField | None, of: str | None = None) -> dict[str, Any]:
+    """A column's description; one that is `of` another is not exposed by the Web API."""
+    return {
+        "LogicalName": logical,
+        "AttributeType": kind,
+        "AttributeTypeName": {"Value": f"{kind}Type"},
+        "AttributeOf": of,
+        "IsCustomAttribute": custom is not None,
+        "IsValidForRead": True,
+        "IsValidODataAttribute": of is None,
+        "DisplayName": {"UserLocalizedLabel": {"Label": custom.label if custom else logical}},
+    }
 
 
 def _state(_world: World, record: Record) -> int:
