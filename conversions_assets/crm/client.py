@@ -71,7 +71,7 @@ class GrantedToken(Token):
                     f"{self._title} refuses the grant of a token ({response.status_code}): check the secrets in the "
                     "environment, and that the app is allowed this grant"
                 )
-            self._text = str(response.json()["access_token"])
+            self._text = str(_object(response).get("access_token", ""))
         return self._text
 
 
@@ -118,8 +118,7 @@ class Client:
             CrmBudgetError: the day's budget is spent.
             CrmError: any other refusal, after all attempts.
         """
-        answer: dict[str, Any] = self.response(method, path, **sent).json()
-        return answer
+        return _object(self.response(method, path, **sent))
 
     def response(self, method: str, path: str, **sent: Any) -> "Response":
         """Send a call and return its answer, which is no refusal."""
@@ -163,8 +162,23 @@ def anonymous(url: str, form: dict[str, str], session: "Session | None" = None) 
     try:
         response: Response = (session or _session()).post(url, data=form)
     except RequestException as error:
-        raise CrmError(f"{url} does not answer ({type(error).__name__}): check the address") from None
+        raise CrmError(f"{_origin(url)} does not answer ({type(error).__name__}): check the address") from None
     return response
+
+
+def _object(response: "Response") -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise CrmError(f"{_origin(response.url)} answers with something that is no JSON object: check the address")
+    return answer
+
+
+def _origin(url: str) -> str:
+    """Scheme and host: paths may name a tenant."""
+    return "/".join(url.split("/")[:3])
 
 
 def _session() -> "Session":
