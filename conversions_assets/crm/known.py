@@ -25,7 +25,7 @@ class Known:
 
     def live_ids(self) -> set[str]:
         """The ids of all rows that are not deleted."""
-        return {row["id"] for row in self._select(["id"], exp.Not(this=exp.column("_deleted")))}
+        return {row["id"] for row in self._select(["id"], self._not_deleted())}
 
     def deleted(self, gone: Mapping[str, str | None]) -> Iterator[list[Row]]:
         """The rows of ids that are gone, marked deleted; `gone` tells which record took each over.
@@ -34,9 +34,15 @@ class Known:
         """
         columns = self._columns()
         for part in chunks(gone, PART) if columns else ():
-            wanted = exp.column("id").isin(*part).and_(exp.Not(this=exp.column("_deleted")))
-            rows = self._select(columns, wanted)
+            rows = self._select(columns, exp.column("id").isin(*part).and_(self._not_deleted()))
             yield [{**row, "_deleted": True, "_merged_into": gone[row["id"]]} for row in rows]
+
+    def _not_deleted(self) -> exp.Condition:
+        """Rows that no whole load marked: what a killed one marked may have no version yet."""
+        loads = exp.table_("_dlt_loads", db=self._pipeline.dataset_name, quoted=True)
+        whole = exp.select("load_id").from_(loads).where(exp.column("status").eq(0))
+        marked = exp.column("_deleted").and_(exp.column("_dlt_load_id").isin(query=whole))
+        return exp.not_(marked)
 
     def _columns(self) -> list[str]:
         """The columns that were loaded before; none before the first load."""

@@ -1,11 +1,13 @@
 """A load of a CRM's tables by dlt: merged by key, in parquet, without nested tables, with versions of every row."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conversions_assets.crm import loads
 from conversions_assets.crm.client import CrmError
 from conversions_assets.crm.known import Known
 from conversions_assets.crm.tables import Row, SourceTable
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from dlt.extract import DltResource, DltSource
 
 
+logger = logging.getLogger(__name__)
+
 COMPARED_EVERY = timedelta(days=7)
+TOLD_EVERY = 10_000
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,20 @@ class LoadReport:
     """What a load did.
 
     Attributes:
-        load_ids: of the packages that it loaded, those of a load that was killed before it included.
+        load_id: the load in `_loads`, by which sensors and the guard know it.
         rows: table -> rows read in this load.
         new_columns: table -> columns that are new.
+        gone_columns: table -> columns that hold what the CRM no longer has.
+        cursors: table -> how far changes are read (ISO time or the CRM's own mark).
+        counts: table -> rows in the warehouse, and those of them that are deleted.
     """
 
-    load_ids: Sequence[str]
+    load_id: str
     rows: Mapping[str, int]
     new_columns: Mapping[str, Sequence[str]]
+    gone_columns: Mapping[str, Sequence[str]]
+    cursors: Mapping[str, str]
+    counts: Mapping[str, tuple[int, int]]
 
 
 def make_pipeline(dataset: str, destination: "Destination[Any, Any]", folder: Path) -> "Pipeline":
@@ -54,41 +65,54 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, com
     """
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    load_ids = _finish(pipeline)
+    pipeline.sync_destination()
+    _finish(pipeline, now)
     before = _columns(pipeline)
     try:
-        info = pipeline.run(_source(pipeline, tables, now, compare), loader_file_format="parquet")
+        pipeline.extract(_source(pipeline, tables, now, compare), loader_file_format="parquet")
     except PipelineStepFailed as error:
-        if error.step == "extract":
-            # What was read before the refusal must not be loaded first of all next time.
-            pipeline.abort_packages()
+        # What was read before the refusal must not be loaded first of all next time.
+        pipeline.abort_packages()
         refusal = _refusal(error)
         if refusal is None:
             raise
         raise refusal from None
-    after, names = _columns(pipeline), {table.name for table in tables}
-    normalized = pipeline.last_trace.last_normalize_info if pipeline.last_trace else None
-    counts = normalized.row_counts if normalized else {}
-    new = {name: sorted(after[name] - before[name]) for name in after if name in before and after[name] - before[name]}
-    rows = {name: count for name, count in counts.items() if name in names}
-    return LoadReport([*load_ids, *info.loads_ids], rows, new)
+    normalized = pipeline.normalize()
+    load_id = _store(pipeline, now)
+    _make_empty(pipeline, tables)
+    after = _columns(pipeline)
+    read = {table.name: set(table.columns) for table in tables}
+    return LoadReport(
+        load_id=load_id,
+        rows={name: count for name, count in normalized.row_counts.items() if name in after},
+        new_columns=_not_empty({name: after[name] - before[name] for name in after if name in before}),
+        gone_columns=_not_empty({name: _told(after[name]) - names for name, names in read.items() if name in after}),
+        cursors=_cursors(pipeline),
+        counts=loads.count(pipeline, after),
+    )
 
 
-def _finish(pipeline: "Pipeline") -> list[str]:
-    """Load what a killed or failed load left; the ids of its packages.
+def _finish(pipeline: "Pipeline", now: datetime) -> None:
+    """Load what a killed or failed load left.
 
     What cannot be loaded is given up, and dlt goes back to the state before it: this load reads it again.
     """
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    load_ids: list[str] = []
-    pipeline.sync_destination()
     try:
         while pipeline.has_pending_data:
-            load_ids += pipeline.run(loader_file_format="parquet").loads_ids
+            pipeline.normalize()
+            _store(pipeline, now)
     except PipelineStepFailed:
         pipeline.abort_packages()
-    return load_ids
+
+
+def _store(pipeline: "Pipeline", now: datetime) -> str:
+    """Load the packages that are ready; until all are, the load counts as incomplete (R19)."""
+    load_id = loads.begin(pipeline, now)
+    pipeline.load()
+    loads.complete(pipeline, load_id)
+    return load_id
 
 
 def _source(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, compare: bool) -> "DltSource":
@@ -115,7 +139,7 @@ def _resource(pipeline: "Pipeline", table: SourceTable, now: datetime, compare: 
         state = dlt.current.resource_state(table.name)
         compared = state.get("compared")
         due = compared is not None and (compare or now - datetime.fromisoformat(compared) >= COMPARED_EVERY)
-        yield from table.read(state, Known(pipeline, table.name, due))
+        yield from _counted(table.name, table.read(state, Known(pipeline, table.name, due)))
         # Only now, so that a load that was refused compares again; the first load lists everything.
         if due or compared is None:
             state["compared"] = now.isoformat()
@@ -167,11 +191,52 @@ def _hints(columns: Mapping[str, str], pipeline: "Pipeline | None" = None, table
     }
 
 
+def _counted(name: str, pages: Iterable[list[Row]]) -> Iterator[list[Row]]:
+    """The same pages, with a line in the log from time to time."""
+    rows, told = 0, 0
+    for page in pages:
+        rows += len(page)
+        if rows - told >= TOLD_EVERY:
+            told = rows
+            logger.info("%s: %s rows read", name, f"{rows:,}")
+        yield page
+
+
+def _make_empty(pipeline: "Pipeline", tables: Iterable[SourceTable]) -> None:
+    """Make the tables of which no row was ever read: queries find them. dlt makes a table with its first row."""
+    from dlt.common.schema.utils import new_column, new_table
+
+    known = pipeline.default_schema.tables
+    wanted = {table.name: table.columns for table in tables}
+    wanted |= {f"{table.name}_versions": COLUMNS for table in tables if table.versioned}
+    missing = {name for name in wanted if "_dlt_load_id" not in known.get(name, {}).get("columns", {})}
+    for name in sorted(missing):
+        columns = wanted[name] | {"_dlt_load_id": "text", "_dlt_id": "text"}
+        described = [new_column(column, kind, nullable=True) for column, kind in columns.items()]  # type: ignore[arg-type]
+        pipeline.default_schema.update_table(new_table(name, columns=described))
+    if missing:
+        pipeline.sync_schema()
+
+
 def _columns(pipeline: "Pipeline") -> dict[str, set[str]]:
     if pipeline.default_schema_name is None:
         return {}
     tables = pipeline.default_schema.tables
     return {name: set(table["columns"]) for name, table in tables.items() if not name.startswith("_dlt")}
+
+
+def _told(columns: Iterable[str]) -> set[str]:
+    """Columns of the CRM's, without those that a value of another type got (`<name>__v_<type>`)."""
+    return {name for name in columns if not name.startswith("_dlt") and "__v_" not in name}
+
+
+def _not_empty(found: Mapping[str, set[str]]) -> dict[str, list[str]]:
+    return {name: sorted(columns) for name, columns in found.items() if columns}
+
+
+def _cursors(pipeline: "Pipeline") -> dict[str, str]:
+    resources = pipeline.state.get("sources", {}).get("crm", {}).get("resources", {})
+    return {name: str(state["changed"]) for name, state in resources.items() if state.get("changed")}
 
 
 def _refusal(error: BaseException | None) -> CrmError | None:

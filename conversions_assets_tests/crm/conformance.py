@@ -61,6 +61,22 @@ class Conformance(ABC):
         self.load(fake, tmp_path, compare=True)
         self.check(fake, tmp_path)
 
+    def test_an_empty_crm_has_all_tables_and_its_first_rows_arrive(self, tmp_path: Path) -> None:
+        fake = FakeCrm()
+        first = self.load(fake, tmp_path)
+        crm = find_crm(self.crm)(self.settings)
+        declared = {table.name for table in crm.declared()}
+        assert declared == {table.name for table in self.tables(fake)}
+        assert first.counts.keys() == declared | {
+            f"{table.name}_versions" for table in crm.declared() if table.versioned
+        }
+        happen(fake.world, Random(1), 60)
+        second = self.load(fake, tmp_path)
+        self.check(fake, tmp_path)
+        loads = self.rows(tmp_path, "_loads")
+        assert [(row["load_id"], row["complete"]) for row in loads] == [(first.load_id, True), (second.load_id, True)]
+        assert first.load_id < second.load_id
+
     def test_the_same_again_adds_no_version_and_one_change_adds_one(self, tmp_path: Path) -> None:
         fake = FakeCrm()
         happen(fake.world, Random(1), 120)
