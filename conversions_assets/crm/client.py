@@ -37,16 +37,25 @@ class Token(ABC):
             CrmError: the CRM does not give one.
         """
 
+    def header(self, renew: bool) -> tuple[str, str]:
+        """Name and value of the header that carries it."""
+        return "Authorization", f"Bearer {self.value(renew)}"
+
 
 @dataclass(frozen=True)
 class StaticToken(Token):
-    """A token that a person made, such as HubSpot's of a private app."""
+    """A token that a person made, such as HubSpot's of a private app; `own_header` where the vendor has one for it."""
 
     text: str
+    own_header: str | None = None
 
     def value(self, renew: bool) -> str:
         """The token itself."""
         return self.text
+
+    def header(self, renew: bool) -> tuple[str, str]:
+        """The vendor's own header, or the usual one."""
+        return (self.own_header, self.text) if self.own_header else super().header(renew)
 
 
 class GrantedToken(Token):
@@ -56,16 +65,24 @@ class GrantedToken(Token):
         url: of the token endpoint.
         form: `grant_type` and what it takes.
         title: the vendor's name, for the refusal.
+        basic: the client's id and secret, where they stand in a Basic header and not in the form.
     """
 
-    def __init__(self, url: str, form: Mapping[str, str], title: str, session: "Session | None" = None) -> None:
-        self._url, self._form, self._title, self._session = url, dict(form), title, session
+    def __init__(
+        self,
+        url: str,
+        form: Mapping[str, str],
+        title: str,
+        session: "Session | None" = None,
+        basic: tuple[str, str] | None = None,
+    ) -> None:
+        self._url, self._form, self._title, self._session, self._basic = url, dict(form), title, session, basic
         self._text = ""
 
     def value(self, renew: bool) -> str:
         """The last token, or a new one."""
         if renew or not self._text:
-            response = anonymous(self._url, self._form, self._session)
+            response = anonymous(self._url, self._form, self._session, self._basic)
             if not response.ok:
                 raise CrmError(
                     f"{self._title} refuses the grant of a token ({response.status_code}): check the secrets in the "
@@ -122,15 +139,15 @@ class Client:
 
     def response(self, method: str, path: str, **sent: Any) -> "Response":
         """Send a call and return its answer, which is no refusal."""
-        response = self._send(method, path, self._token.value(renew=False), sent)
+        response = self._send(method, path, self._token.header(renew=False), sent)
         if response.status_code == 401:
-            response = self._send(method, path, self._token.value(renew=True), sent)
+            response = self._send(method, path, self._token.header(renew=True), sent)
         if not response.ok:
             raise self._explain(response)
         return response
 
-    def _send(self, method: str, path: str, token: str, sent: dict[str, Any]) -> "Response":
-        auth = _bearer(token)
+    def _send(self, method: str, path: str, header: tuple[str, str], sent: dict[str, Any]) -> "Response":
+        auth = _with_header(*header)
         try:
             response: Response = self._retrying(self._rest.request, path, method=method, auth=auth, **sent)
         except self._unreachable as error:
@@ -151,7 +168,9 @@ class Client:
         return float(min(self._patience.backoff * 2 ** (state.attempt_number - 1), self._patience.longest))
 
 
-def anonymous(url: str, form: dict[str, str], session: "Session | None" = None) -> "Response":
+def anonymous(
+    url: str, form: dict[str, str], session: "Session | None" = None, basic: tuple[str, str] | None = None
+) -> "Response":
     """Post a form without a token, as token endpoints want it.
 
     Raises:
@@ -160,7 +179,7 @@ def anonymous(url: str, form: dict[str, str], session: "Session | None" = None) 
     from requests import RequestException
 
     try:
-        response: Response = (session or _session()).post(url, data=form)
+        response: Response = (session or _session()).post(url, data=form, auth=basic)
     except RequestException as error:
         raise CrmError(f"{_origin(url)} does not answer ({type(error).__name__}): check the address") from None
     return response
@@ -188,14 +207,14 @@ def _session() -> "Session":
     return session
 
 
-def _bearer(token: str) -> Any:
+def _with_header(name: str, value: str) -> Any:
     from requests.auth import AuthBase
 
-    class Bearer(AuthBase):
+    class Header(AuthBase):
         """The token goes into the header when a call is sent, and is part of no log."""
 
         def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
-            request.headers["Authorization"] = f"Bearer {token}"
+            request.headers[name] = value
             return request
 
-    return Bearer()
+    return Header()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from conversions_assets.crm import loads
 from conversions_assets.crm.client import CrmError
 from conversions_assets.crm.known import Known
+from conversions_assets.crm.names import keep_names
 from conversions_assets.crm.tables import Row, SourceTable
 from conversions_assets.crm.versions import COLUMNS, KEY, versions
 
@@ -67,6 +68,7 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, com
 
     pipeline.sync_destination()
     _finish(pipeline, now)
+    tables = [keep_names(pipeline, table) for table in tables]
     before = _columns(pipeline)
     try:
         pipeline.extract(_source(pipeline, tables, now, compare), loader_file_format="parquet")

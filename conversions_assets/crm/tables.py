@@ -1,7 +1,7 @@
 """What a CRM's source gives: tables with their columns, their keys and a function that reads them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 Row = dict[str, Any]
@@ -31,6 +31,8 @@ class SourceTable:
             table's rows instead.
         versioned: whether `<name>_versions` is kept.
         of: the table of whose rows this one is read; its key may then stand in many rows, all replaced together.
+        names: key -> name of columns that `columns` and the rows know by a key that never changes, such as those of
+            fields that people name; the warehouse has the name of the first load (`names.py`).
     """
 
     name: str
@@ -39,6 +41,7 @@ class SourceTable:
     read: Callable[..., Iterator[list[Row]]]
     versioned: bool = False
     of: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def chunks(items: Sequence[T] | Iterable[T], size: int) -> Iterator[list[T]]:
