@@ -21,6 +21,7 @@ class Caller:
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(fake), base_url=ORIGIN)
         self.token = self.credentials.get("token", "")
+        self.headers = {"x-api-token": self.token} if crm == "pipedrive" else {}
 
     def close(self) -> None:
         self._runner.run(self._client.aclose())
@@ -28,7 +29,7 @@ class Caller:
 
     def call(self, method: str, url: str, **sent: Any) -> httpx.Response:
         """A call with the token, which a header of one's own replaces."""
-        headers = {"Authorization": f"Bearer {self.token}", **sent.pop("headers", {})}
+        headers = {**(self.headers or {"Authorization": f"Bearer {self.token}"}), **sent.pop("headers", {})}
         return self._runner.run(self._client.request(method, url, headers=headers, **sent))
 
     def get(self, url: str, headers: dict[str, str] | None = None, **parameters: Any) -> Any:

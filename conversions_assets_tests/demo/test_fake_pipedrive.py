@@ -127,7 +127,7 @@ def test_won_is_a_status_and_the_stage_stays(pipedrive: Caller) -> None:
 def test_custom_fields_hide_behind_keys_of_40_characters(pipedrive: Caller) -> None:
     pipedrive.create("deal", ga_client_id="1.2")
     pipedrive.create("lead", title="Enquiry", ga_client_id="3.4")
-    fields = {field["name"]: field["key"] for field in pipedrive.get("/api/v1/dealFields")["data"]}
+    fields = {field["field_name"]: field["field_code"] for field in listed(pipedrive, "/api/v2/dealFields")}
     key = fields["GA Client ID"]
     assert len(key) == 40
     assert listed(pipedrive, DEALS)[0]["custom_fields"] == {key: "1.2"}
@@ -135,8 +135,36 @@ def test_custom_fields_hide_behind_keys_of_40_characters(pipedrive: Caller) -> N
     # Leads carry the deals' key, and not in an object of its own.
     assert pipedrive.get("/api/v1/leads")["data"][0][key] == "3.4"
     pipedrive.events({"op": "rename_field", "kind": "deal", "name": "ga_client_id", "label": "Client"})
-    assert {field["name"]: field["key"] for field in pipedrive.get("/api/v1/dealFields")["data"]}["Client"] == key
-    assert "GA Client ID" in {field["name"] for field in pipedrive.get("/api/v1/personFields")["data"]}
+    fields = {field["field_name"]: field["field_code"] for field in listed(pipedrive, "/api/v2/dealFields")}
+    assert fields["Client"] == key
+    assert "GA Client ID" in {field["field_name"] for field in listed(pipedrive, "/api/v2/personFields")}
+
+
+def test_a_choice_is_the_id_of_its_option(pipedrive: Caller) -> None:
+    for kind in ("deal", "lead"):
+        pipedrive.events({"op": "add_field", "kind": kind, "name": "urgent", "label": "Urgent", "type": "bool"})
+        pipedrive.create(kind, urgent=False)
+    field = listed(pipedrive, "/api/v2/dealFields")[-1]
+    assert (field["field_type"], field["options"][1]) == ("enum", {"id": 2, "label": "No"})
+    assert listed(pipedrive, DEALS)[0]["custom_fields"][field["field_code"]] == 2
+    assert pipedrive.get("/api/v1/leads")["data"][0][field["field_code"]] == "2"
+
+
+def test_a_lead_that_became_a_deal_is_in_no_list(pipedrive: Caller) -> None:
+    deal, lead = pipedrive.create("deal"), pipedrive.create("lead", title="Enquiry")
+    [row] = pipedrive.get("/api/v1/leads")["data"]
+    pipedrive.events({"op": "update", "kind": "lead", "number": lead, "fields": {"converted_deal": deal}})
+    assert pipedrive.get("/api/v1/leads")["data"] == pipedrive.get("/api/v1/leads/archived")["data"] == []
+    assert listed(pipedrive, DEALS)[0]["source_lead_id"] == row["id"]
+    assert pipedrive.truth("leads")[0]["_deleted"]
+
+
+def test_optional_fields_are_shown_to_those_who_ask(pipedrive: Caller) -> None:
+    deal = pipedrive.create("deal")
+    pipedrive.events({"op": "stage", "number": deal, "stage": "closedwon"})
+    assert "first_won_time" not in listed(pipedrive, DEALS)[0]
+    assert listed(pipedrive, DEALS, include_fields="first_won_time")[0]["first_won_time"] == "2025-01-01T00:00:00Z"
+    assert pipedrive.refused("GET", DEALS, params={"include_fields": "first_lost_time"})[0] == 400
 
 
 def test_v1_pages_by_offset(pipedrive: Caller) -> None:
@@ -152,19 +180,34 @@ def test_v1_pages_by_offset(pipedrive: Caller) -> None:
     [last] = pipedrive.get("/api/v1/leads", start=2, limit=2)["data"]
     assert (last["title"], last["value"]) == ("Enquiry 2", {"amount": 1.0, "currency": "EUR"})
     assert pipedrive.refused("GET", "/api/v1/leads", params={"cursor": "x"})[0] == 400
+    pipedrive.later(seconds=5)
+    pipedrive.events({"op": "update", "kind": "lead", "number": 2, "fields": {"title": "Second"}})
+    [changed] = pipedrive.get("/api/v1/leads", updated_since="2025-01-01T00:00:05Z")["data"]
+    assert changed["title"] == "Second"
+    for number in (1, 2):
+        pipedrive.events({"op": "archive", "kind": "lead", "number": number})
+        pipedrive.later(seconds=5)
+    newest = pipedrive.get("/api/v1/leads/archived", sort="update_time DESC")["data"]
+    assert [row["title"] for row in newest] == ["Second", "Enquiry 0"]
+    assert (
+        pipedrive.refused("GET", "/api/v1/leads/archived", params={"updated_since": "2025-01-01T00:00:05Z"})[0] == 400
+    )
 
 
 def test_tokens(pipedrive: Caller) -> None:
-    static, pipedrive.token = pipedrive.token, "wrong"
-    assert pipedrive.refused("GET", DEALS)[0] == 401
-    assert pipedrive.call("GET", DEALS, headers={"x-api-token": static}).status_code == 200
-    assert pipedrive.call("GET", DEALS, params={"api_token": static}).status_code == 200
+    """An API token has a header of its own, and is no Bearer."""
+    static = pipedrive.token
+    assert pipedrive.get(DEALS)["success"]
+    for headers in ({"x-api-token": "wrong"}, {"Authorization": f"Bearer {static}"}):
+        pipedrive.headers = headers
+        assert pipedrive.refused("GET", DEALS)[0] == 401
     pair = f"{pipedrive.credentials['client_id']}:{pipedrive.credentials['client_secret']}"
     basic = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
     grant = {"grant_type": "refresh_token", "refresh_token": pipedrive.credentials["refresh_token"]}
     assert pipedrive.refused("POST", "/oauth/token", data=grant)[0] == 401
     assert pipedrive.refused("POST", "/oauth/token", headers=basic, data=grant | {"refresh_token": "x"})[0] == 400
-    pipedrive.token = pipedrive.call("POST", "/oauth/token", headers=basic, data=grant).json()["access_token"]
+    granted = pipedrive.call("POST", "/oauth/token", headers=basic, data=grant).json()["access_token"]
+    pipedrive.headers = {"Authorization": f"Bearer {granted}"}
     assert pipedrive.get(DEALS)["success"]
     pipedrive.later(hours=1)
     assert pipedrive.refused("GET", DEALS)[0] == 401
@@ -175,7 +218,7 @@ def test_the_daily_budget_counts_tokens(pipedrive: Caller) -> None:
     pipedrive.post("/fake/settings", {"pipedrive": {"daily_budget": 35}})
     assert pipedrive.get(DEALS)["success"]
     assert pipedrive.get("/api/v1/leads")["success"]
-    status, text = pipedrive.refused("GET", DEALS)
-    assert (status, "daily" in text) == (429, True)
+    refused = pipedrive.call("GET", DEALS)
+    assert (refused.status_code, refused.headers["x-daily-ratelimit-token-remaining"]) == (429, "0")
     pipedrive.later(days=1)
     assert pipedrive.get(DEALS)["success"]

@@ -1,9 +1,11 @@
-"""Pipedrive's API v2 for deals, persons, organizations, stages and pipelines, v1 for leads, users and fields.
+"""Pipedrive's API v2 for deals, persons, organizations, stages, pipelines and fields, v1 for leads and users.
 
 Sources (developers.pipedrive.com, pipedrive.readme.io): "Get all deals" (parameters, deleted ones of 30 days, 500 a
-page), changelog "Archived deals and leads will not be returned in existing endpoints", "Pipedrive API v2 migration
-guide" (RFC 3339, `custom_fields`), "Custom fields" (keys of 40 characters; leads inherit those of deals), "Rate
-limiting" (429 for both the daily budget of tokens and bursts; lists cost 20, in v2 10), "OAuth authorization".
+page), "Get all leads" (`updated_since`, `sort`), "Convert a lead to a deal" (the lead is marked as deleted), changelog
+"Archived deals and leads will not be returned in existing endpoints", "Pipedrive API v2 migration guide" (RFC 3339,
+`custom_fields`), "Custom fields" (keys of 40 characters; leads inherit those of deals), "Authentication" (`x-api-token`
+alone), "Rate limiting" (429 for both the daily budget of tokens and bursts; lists cost 20, in v2 10), "OAuth
+authorization". `x-daily-ratelimit-token-remaining` is on no page; users report it.
 """
 
 import base64
@@ -23,9 +25,12 @@ from conversions_assets.demo.fake_crm.dialect import Dialect, Problem, form
 from conversions_assets.demo.fake_crm.index import Index, Record
 from conversions_assets.demo.fake_crm.pipedrive_entities import (
     KINDS,
+    OPTIONAL,
     PIPELINE_IDS,
+    converted,
     entity,
     field_list,
+    lead_id,
     open_stages,
     status,
 )
@@ -60,6 +65,7 @@ class Pipedrive(Dialect):
     def __init__(self, world: Any) -> None:
         super().__init__(world)
         self.settings.token_seconds = 3600
+        self._origins: tuple[int, dict[int, str]] = (-1, {})
 
     def owns(self, path: str) -> bool:
         """/api/v1, /api/v2 and the token endpoint."""
@@ -70,8 +76,9 @@ class Pipedrive(Dialect):
         return 0 if path == "/oauth/token" else 10 if path.startswith("/api/v2/") else 20
 
     def token_of(self, request: Request) -> str | None:
-        """An API token in its header or query, or an OAuth token."""
-        return request.headers.get("x-api-token") or request.query_params.get("api_token") or super().token_of(request)
+        """An API token in its own header, or an OAuth token."""
+        bearer = super().token_of(request)
+        return request.headers.get("x-api-token") or (None if bearer == self.credentials["token"] else bearer)
 
     def routes(self) -> list[Route]:
         """Tokens, entities, set-up, fields."""
@@ -86,16 +93,17 @@ class Pipedrive(Dialect):
             Route("/api/v1/leads", self.guarded(self.leads)),
             Route("/api/v1/leads/archived", self.guarded(self.leads)),
             Route("/api/v1/users", self.guarded(self.set_up)),
-            Route("/api/v1/dealFields", self.guarded(self.fields)),
-            Route("/api/v1/personFields", self.guarded(self.fields)),
-            Route("/api/v1/organizationFields", self.guarded(self.fields)),
+            Route("/api/v2/dealFields", self.guarded(self.fields)),
+            Route("/api/v2/personFields", self.guarded(self.fields)),
+            Route("/api/v2/organizationFields", self.guarded(self.fields)),
         ]
 
     def problem(self, problem: Problem, detail: str = "") -> Response:
         """Pipedrive's `success: false`."""
         code, text = _PROBLEMS[problem]
         text = f"{text}: {detail}" if problem == "forbidden" and detail else detail or text
-        return JSONResponse({"success": False, "error": text, "errorCode": code}, code)
+        left = {"budget": {"x-daily-ratelimit-token-remaining": "0"}, "rate": {"x-ratelimit-reset": "2"}}
+        return JSONResponse({"success": False, "error": text, "errorCode": code}, code, left.get(problem))
 
     async def token(self, request: Request) -> Response:
         """A refresh token for an access token of an hour; the client stands in the Basic header."""
@@ -118,7 +126,7 @@ class Pipedrive(Dialect):
     async def deals(self, request: Request) -> Response:
         """Deals that are not archived, by id or by time of change."""
         self.permit("deals")
-        given = self._given(request, ("status",))
+        given = self._given(request, ("status", "include_fields"))
         wanted = set(filter(None, given.get("status", "open,won,lost").split(",")))
         if not wanted <= {"open", "won", "lost", "deleted"}:
             raise self.refuse("'status' is a list of open, won, lost, deleted")
@@ -133,7 +141,7 @@ class Pipedrive(Dialect):
     async def archived_deals(self, request: Request) -> Response:
         """Archived deals, which are in no other list."""
         self.permit("deals")
-        given = self._given(request, ("status",))
+        given = self._given(request, ("status", "include_fields"))
         wanted = set(filter(None, given.get("status", "open,won,lost").split(",")))
         source = (self.world.tables["deal"].live, lambda record: record.archived and status(record) in wanted)
         return self._page(request, given, "deals", [source])
@@ -146,14 +154,22 @@ class Pipedrive(Dialect):
         return self._page(request, given, name, [(self.world.tables[KINDS[name]].live, lambda _record: True)])
 
     async def leads(self, request: Request) -> Response:
-        """Leads of the inbox or the archived ones, by offset."""
+        """Leads of the inbox or the archived ones, by offset; converted ones are gone."""
         self.permit("leads")
         archived = request.url.path.endswith("/archived")
-        rows = (
-            entity(self.world, "leads", record)
-            for record in self.world.tables["lead"].live.after(0, lambda record: record.archived == archived)
+        given = request.query_params
+        since = self.instant(given["updated_since"], "updated_since") if "updated_since" in given else _BEGINNING
+        found = self.world.tables["lead"].live.after(
+            0,
+            lambda record: record.archived == archived and not converted(record) and record.changed[0] >= since,
         )
-        return self._offset(request, rows)
+        sort = given.get("sort", "id")
+        if sort == "update_time DESC":
+            found = iter(sorted(found, key=lambda record: record.changed, reverse=True))
+        elif sort != "id":
+            raise self.refuse("this fake sorts leads by id, or by update_time downwards")
+        rows = (entity(self.world, "leads", record) for record in found)
+        return self._offset(request, rows, ("sort",) if archived else ("sort", "updated_since"))
 
     async def set_up(self, request: Request) -> Response:
         """Stages, pipelines and users."""
@@ -161,14 +177,12 @@ class Pipedrive(Dialect):
         self.permit(name)
         if name == "users":
             return self._offset(request, self._static(name))
-        given = self.parameters(request, ("limit", "cursor", "pipeline_id", "api_token"))
-        self.whole(given, "limit", 100, 500)
-        return JSONResponse({"success": True, "data": list(self._static(name)), "additional_data": _next(None)})
+        return self._listed(request, list(self._static(name)), ("pipeline_id",))
 
     async def fields(self, request: Request) -> Response:
-        """An entity's fields: `key` is what the rows carry, `name` is the label."""
+        """An entity's fields: `field_code` is what the rows carry, `field_name` is the label."""
         kind = {"dealFields": "deal", "personFields": "contact", "organizationFields": "company"}
-        return self._offset(request, iter(field_list(self.world, kind[request.url.path.rpartition("/")[2]])))
+        return self._listed(request, field_list(self.world, kind[request.url.path.rpartition("/")[2]]))
 
     def truth(self, name: str) -> Iterator[dict[str, Any]]:
         """Every row of an entity."""
@@ -177,21 +191,23 @@ class Pipedrive(Dialect):
                 yield {**row, "_deleted": False, "_merged_into": None}
             return
         for record in self.world.tables[KINDS[name]].latest.values():
-            merged = record.merged_into
-            yield {**entity(self.world, name, record), "_deleted": not record.alive, "_merged_into": merged}
+            gone = not record.alive or (name == "leads" and converted(record))
+            yield {**self._row(name, record), "_deleted": gone, "_merged_into": record.merged_into}
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
     def _given(self, request: Request, more: tuple[str, ...]) -> dict[str, str]:
         """The parameters of a list of v2; Pipedrive documents some more, which this fake refuses."""
         known = ("limit", "cursor", "sort_by", "sort_direction", "updated_since", "updated_until", "custom_fields")
-        given = self.parameters(request, (*known, *more, "api_token"))
+        given = self.parameters(request, (*known, *more))
         if given.get("sort_by", "id") not in ("id", "update_time"):
             raise self.refuse("'sort_by' is id or update_time")
         if given.get("sort_direction", "asc") != "asc":
             raise self.refuse("this fake sorts upwards alone")
         if len(given.get("custom_fields", "").split(",")) > 15:
             raise self.refuse("'custom_fields' names 15 fields at most")
+        if not set(given.get("include_fields", "").split(",")) <= {"", *OPTIONAL}:
+            raise self.refuse(f"'include_fields' is a list of {', '.join(OPTIONAL)}")
         return given
 
     def _page(
@@ -206,9 +222,7 @@ class Pipedrive(Dialect):
             self.instant(given[part], part) if part in given else None for part in ("updated_since", "updated_until")
         )
         by_time = given.get("sort_by") == "update_time"
-        query = "&".join(
-            f"{part}={given[part]}" for part in sorted(given) if part not in ("cursor", "limit", "api_token")
-        )
+        query = "&".join(f"{part}={given[part]}" for part in sorted(given) if part not in ("cursor", "limit"))
         moment, number = (
             self._position(given["cursor"], request.url.path, query) if "cursor" in given else (_BEGINNING, 0)
         )
@@ -220,7 +234,7 @@ class Pipedrive(Dialect):
             return lambda record: (
                 keep(record)
                 and (since is None or record.changed[0] >= since)
-                and (until is None or record.changed[0] <= until)
+                and (until is None or record.changed[0] < until)
             )
 
         if by_time:
@@ -235,8 +249,27 @@ class Pipedrive(Dialect):
             last = page[limit - 1]
             cursor = seal(request.url.path, query, last.changed[0].isoformat(), last.number)
         only = given["custom_fields"].split(",") if "custom_fields" in given else None
-        rows = [entity(self.world, name, record, only) for record in page[:limit]]
+        rows = [self._row(name, record, only) for record in page[:limit]]
+        hidden = OPTIONAL.keys() - given.get("include_fields", "").split(",")
+        rows = [{field: value for field, value in row.items() if field not in hidden} for row in rows]
         return JSONResponse({"success": True, "data": rows, "additional_data": _next(cursor)})
+
+    def _row(self, name: str, record: Record, only: list[str] | None = None) -> dict[str, Any]:
+        row = entity(self.world, name, record, only)
+        return row | {"source_lead_id": self._origin(record.number)} if name == "deals" else row
+
+    def _origin(self, deal: int) -> str | None:
+        """The lead that became a deal."""
+        if self._origins[0] != len(self.world.log):
+            leads = [lead for lead in self.world.tables["lead"].latest.values() if converted(lead)]
+            found = {int(lead.fields["converted_deal"]): lead_id(lead.number) for lead in leads}
+            self._origins = (len(self.world.log), found)
+        return self._origins[1].get(deal)
+
+    def _listed(self, request: Request, rows: list[dict[str, Any]], more: tuple[str, ...] = ()) -> Response:
+        """A short list of v2: one page."""
+        self.whole(self.parameters(request, ("limit", "cursor", *more)), "limit", 100, 500)
+        return JSONResponse({"success": True, "data": rows, "additional_data": _next(None)})
 
     def _position(self, cursor: str, path: str, query: str) -> tuple[datetime, int]:
         try:
@@ -247,9 +280,9 @@ class Pipedrive(Dialect):
             raise self.refuse("'cursor' is no cursor of this list")
         return datetime.fromisoformat(str(moment)), int(number)
 
-    def _offset(self, request: Request, rows: Iterator[dict[str, Any]]) -> Response:
+    def _offset(self, request: Request, rows: Iterator[dict[str, Any]], more: tuple[str, ...] = ()) -> Response:
         """A page of v1: from `start` on, at most 500."""
-        given = self.parameters(request, ("start", "limit", "api_token"))
+        given = self.parameters(request, ("start", "limit", *more))
         limit, start = self.whole(given, "limit", 100, 500), given.get("start", "0")
         if not start.isdecimal():
             raise self.refuse("'start' is a whole number")
