@@ -1,5 +1,6 @@
 """HTTP as all CRMs need it: retries, one refresh of the token, and refusals in one sentence."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -146,6 +147,10 @@ class Client:
             raise self._explain(response)
         return response
 
+    def pause(self, attempt: int) -> None:
+        """Wait for what the CRM is still busy with, as before the next attempt of a call; the first one is 1."""
+        time.sleep(self._pause(attempt))
+
     def _send(self, method: str, path: str, header: tuple[str, str], sent: dict[str, Any]) -> "Response":
         auth = _with_header(*header)
         try:
@@ -165,7 +170,10 @@ class Client:
         named = response.headers.get("Retry-After", "") if response is not None else ""
         if named.isdecimal():
             return min(float(named), self._patience.longest)
-        return float(min(self._patience.backoff * 2 ** (state.attempt_number - 1), self._patience.longest))
+        return self._pause(state.attempt_number)
+
+    def _pause(self, attempt: int) -> float:
+        return float(min(self._patience.backoff * 2 ** (attempt - 1), self._patience.longest))
 
 
 def anonymous(

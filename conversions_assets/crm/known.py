@@ -1,6 +1,7 @@
 """What the warehouse holds of a table already: the last values of a record that the CRM no longer shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -17,11 +18,12 @@ class Known:
     """Rows of one table, read through the pipeline that fills it.
 
     Attributes:
+        now: the time of this load.
         compare: whether all ids are to be listed in this load, and those that the CRM no longer has marked deleted.
     """
 
-    def __init__(self, pipeline: "Pipeline", table: str, compare: bool) -> None:
-        self._pipeline, self._table, self.compare = pipeline, table, compare
+    def __init__(self, pipeline: "Pipeline", table: str, now: datetime, compare: bool) -> None:
+        self._pipeline, self._table, self.now, self.compare = pipeline, table, now, compare
 
     def live_ids(self) -> set[str]:
         """The ids of all rows that are not deleted."""

@@ -141,7 +141,7 @@ def _resource(pipeline: "Pipeline", table: SourceTable, now: datetime, compare: 
         state = dlt.current.resource_state(table.name)
         compared = state.get("compared")
         due = compared is not None and (compare or now - datetime.fromisoformat(compared) >= COMPARED_EVERY)
-        yield from _counted(table.name, table.read(state, Known(pipeline, table.name, due)))
+        yield from _counted(table.name, table.read(state, Known(pipeline, table.name, now, due)))
         # Only now, so that a load that was refused compares again; the first load lists everything.
         if due or compared is None:
             state["compared"] = now.isoformat()

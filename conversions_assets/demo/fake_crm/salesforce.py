@@ -118,6 +118,8 @@ class Salesforce(Dialect):
         given = self.parameters(request, ("q",))
         everything = request.url.path.endswith("/queryAll")
         result = self._run(given.get("q", ""), everything)
+        if not result.soql.fields:
+            return JSONResponse({"totalSize": len(result.rows), "done": True, "records": []})
         locator = f"0r8{next(self._numbers):015d}"
         self._keep(locator, result)
         return self._batch(result, locator, 0, self._batch_size(request), version)
@@ -141,7 +143,7 @@ class Salesforce(Dialect):
             {"name": field, "label": labels.get(field, field), "type": kind, "custom": field in labels}
             for field, kind in self._objects.types(name).items()
         ]
-        return JSONResponse({"name": name, "queryable": True, "replicateable": True, "fields": fields})
+        return JSONResponse({"name": name, "queryable": True, "replicateable": name in KINDS, "fields": fields})
 
     async def deleted(self, request: Request) -> Response:
         """Ids deleted in a span, for ever or not, of the last 15 days; seconds are ignored."""
@@ -188,6 +190,8 @@ class Salesforce(Dialect):
             return _error(400, "INVALIDJOB", "results are CSV with commas")
         job = f"750{next(self._numbers):015d}"
         result = self._run(body["query"], body["operation"] == "queryAll")
+        if result.soql.order or result.soql.limit is not None or not result.soql.fields:
+            return _error(400, "API_ERROR", "bulk queries take no ORDER BY, LIMIT or COUNT()")
         result.operation = body["operation"]
         self._keep(job, result)
         return JSONResponse(self._state(job, "UploadComplete"))
@@ -239,9 +243,9 @@ class Salesforce(Dialect):
             return
         for record in self.world.tables[KINDS[name]].latest.values():
             row = self._objects.row(name, record)
-            merged = None if record.merged_into is None else salesforce_id(record.kind, record.merged_into)
             shown = {field: _json_value(value) for field, value in row.items()}
-            yield {**shown, "_deleted": not record.alive, "_merged_into": merged}
+            # Opportunities cannot be merged: one that the world's merge took away is a deleted one.
+            yield {**shown, "_deleted": not record.alive, "_merged_into": row.get("MasterRecordId")}
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 

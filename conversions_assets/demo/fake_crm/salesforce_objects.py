@@ -89,7 +89,7 @@ _COMPUTED: dict[str, dict[str, str]] = {
     "Contact": {"MasterRecordId": "reference"},
     "Account": {"MasterRecordId": "reference"},
     "Opportunity": {"StageName": "picklist", "IsClosed": "boolean", "IsWon": "boolean"},
-    "OpportunityContactRole": {},
+    "OpportunityContactRole": {"IsPrimary": "boolean"},
     "OpportunityHistory": {"StageName": "picklist"},
 }
 _STATIC: dict[str, dict[str, str]] = {
@@ -183,6 +183,9 @@ class Objects:
         elif "MasterRecordId" in _COMPUTED[name]:
             merged = record.merged_into
             row["MasterRecordId"] = None if merged is None else salesforce_id(record.kind, merged)
+        if name == "OpportunityContactRole":
+            # Nobody here ticks it.
+            row["IsPrimary"] = False
         if name == "Lead":
             row["IsConverted"] = record.fields.get("converted_deal") is not None
         for custom in self._world.custom(record.kind):

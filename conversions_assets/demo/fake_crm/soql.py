@@ -1,6 +1,6 @@
 """The part of SOQL that loaders write: SELECT fields FROM one object, conditions joined by AND, ORDER BY, LIMIT.
 
-Source: Salesforce "SOQL and SOSL Reference" (SELECT syntax; date formats and date literals are not quoted).
+Source: Salesforce "SOQL and SOSL Reference" (SELECT syntax; COUNT(); date formats and date literals are not quoted).
 """
 
 import re
@@ -52,7 +52,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Soql:
-    """A parsed query; names are written as the object writes them."""
+    """A parsed query; names are written as the object writes them. COUNT() has no fields."""
 
     fields: list[str]
     object: str
@@ -101,7 +101,10 @@ def parse(query: str, types: Mapping[str, str]) -> Soql:
             raise SoqlError("INVALID_FIELD", f"No such column '{name}' on entity '{match['object']}'")
         return names[name.lower()]
 
-    fields = [known(name.strip()) for name in match["fields"].split(",")]
+    counted = re.fullmatch(r"COUNT\(\s*\)", match["fields"], re.IGNORECASE) is not None
+    if counted and match["order"]:
+        raise SoqlError("MALFORMED_QUERY", "COUNT() takes no ORDER BY")
+    fields = [] if counted else [known(name.strip()) for name in match["fields"].split(",")]
     if len(set(fields)) != len(fields):
         raise SoqlError("MALFORMED_QUERY", "duplicate field selected")
     order = []
