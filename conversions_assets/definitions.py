@@ -19,7 +19,7 @@ from conversions_assets.automation.drift_audit import drift_audit_job, weekly_dr
 from conversions_assets.automation.loads import changed_days_sensor, crm_loads_sensor
 from conversions_assets.automation.refit import daily_refit, refit_job
 from conversions_assets.automation.scan import scan_job
-from conversions_assets.components import CrmTables, CustomConversion
+from conversions_assets.components import CrmSource, CrmTables, CustomConversion
 from conversions_assets.components.predicted_value import refuse_wrong_targets
 from conversions_assets.contract.check.catalog import Catalog
 from conversions_assets.contract.check.static import check
@@ -143,7 +143,7 @@ def _read_deployment(tree: "_Tree", package: Path) -> Deployment:
         except QueryError as error:
             refused.append(error)
     _refuse_twins(conversions)
-    datasets = tree.get_all_components(CrmTables)
+    datasets: list[CrmTables | CrmSource] = [*tree.get_all_components(CrmTables), *tree.get_all_components(CrmSource)]
     declared = {raw.table: raw for component in datasets for raw in component.raw_tables()}
     schemas = read_schema_files(package / "defs") | warehouse_schemas(read_warehouse_settings())
     folders = {component.dataset: component.folder for component in datasets}

@@ -192,6 +192,11 @@ def prediction_pages_folder() -> Path:
     return read_warehouse_settings().duckdb_path.parent / "predicted_values"
 
 
+def dlt_folder() -> Path:
+    """Where dlt works: beside the warehouse's file. It may be lost; the state lies in the warehouse."""
+    return read_warehouse_settings().duckdb_path.parent / "dlt"
+
+
 def cache_folder() -> Path:
     """Where derived files lie that may be deleted at any time."""
     return Path(os.environ.get("CONVERSIONS_CACHE") or PACKAGE.parent / ".data" / "cache")

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,6 +14,9 @@ from conversions_assets.contract.stage import Run
 from conversions_assets.project import read_clock
 from conversions_assets.warehouse.base import Warehouse
 from conversions_assets.warehouse.raw import RawTables, newest_load
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
 
 POOL = "duckdb"
 PROCESS = "conversions_assets/process"
@@ -49,6 +53,17 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         patience = self.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds
         with DuckDBWarehouse(Path(self.duckdb_path), timedelta(seconds=patience)) as warehouse:
             yield warehouse
+
+    @contextmanager
+    def destination(self, dataset: str) -> "Iterator[Destination[Any, Any]]":
+        """Where dlt loads a dataset to; nobody else opens the warehouse meanwhile."""
+        from pathlib import Path
+
+        from conversions_assets.warehouse.loading import duckdb_destination
+
+        patience = timedelta(seconds=self.lock_timeout_seconds)
+        with duckdb_destination(Path(self.duckdb_path), dataset, patience) as destination:
+            yield destination
 
 
 def partition_days(context: dg.AssetExecutionContext) -> Days:

@@ -44,11 +44,11 @@ def read_loads(
 
 
 def load_events(loads: Loads, before: Mapping[str, str], declared: RawTables) -> list[dg.AssetMaterialization]:
-    """A new load of a declared table, as its asset shows it: its freshness policy tells when the CRM is late."""
+    """New loads of tables that someone else loads, as their assets show them: freshness policies read these events."""
     return [
         dg.AssetMaterialization(raw_key(table), metadata={"CRM load": load})
         for table, load in loads.items()
-        if table in declared and load not in (UNKNOWN, before.get(str(table)))
+        if table in declared and declared[table].external and load not in (UNKNOWN, before.get(str(table)))
     ]
 
 

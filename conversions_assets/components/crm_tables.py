@@ -24,6 +24,17 @@ def _identifier(name: str) -> str:
     return name
 
 
+def check_dataset(dataset: str) -> str:
+    """The name of a dataset of raw tables.
+
+    Raises:
+        ValueError: it is no name, or one of this project's own datasets (R32).
+    """
+    if dataset in RESERVED_DATASETS:
+        raise ValueError(f"R32: '{dataset}' is a dataset of this project; raw tables lie in one of their own")
+    return _identifier(dataset)
+
+
 class CrmTable(dg.Model, dg.Resolvable):
     """One raw table. Everything is optional.
 
@@ -87,9 +98,7 @@ class CrmTables(LocatedComponent, dg.Model, dg.Resolvable):
     @field_validator("dataset")
     @classmethod
     def _not_reserved(cls, dataset: str) -> str:
-        if dataset in RESERVED_DATASETS:
-            raise ValueError(f"R32: '{dataset}' is a dataset of this project; raw tables lie in one of their own")
-        return _identifier(dataset)
+        return check_dataset(dataset)
 
     @field_validator("tables")
     @classmethod

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from string import Template
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import dagster as dg
 
@@ -128,6 +128,25 @@ attributes:
 """
 
 
+CRM_SOURCE_YAML = """\
+type: conversions_assets.components.CrmSource
+
+attributes:
+  # hubspot, salesforce, dynamics or pipedrive; each has a page in docs/crm/.
+  crm: hubspot
+  # The dataset (DuckDB: schema) to load into.
+  dataset: $name
+  # Names of environment variables, never the secrets themselves.
+  secrets:
+    token: HUBSPOT_TOKEN
+  # The property that holds the website's client id: create it in the CRM first.
+  client_id: ga_client_id
+  schedule: "15 * * * *"
+  freshness:
+    fail_after_hours: 6
+"""
+
+
 class CustomConversionScaffolder(dg.Scaffolder[Any]):
     """Writes defs.yaml, a commented SQL file and a test of it."""
 
@@ -151,8 +170,14 @@ class CustomConversionScaffolder(dg.Scaffolder[Any]):
         )
 
 
-class CrmTablesScaffolder(dg.Scaffolder[Any]):
-    """Writes a commented defs.yaml."""
+class DatasetScaffolder(dg.Scaffolder[Any]):
+    """Writes a commented defs.yaml of a dataset.
+
+    Attributes:
+        text: of the file; `$name` is the dataset's name.
+    """
+
+    text: ClassVar[str]
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         """Write the folder.
@@ -165,7 +190,19 @@ class CrmTablesScaffolder(dg.Scaffolder[Any]):
             _refuse(request, f"'{name}' is no name of a dataset: write letters, digits and _, no digit first")
         if name in RESERVED_DATASETS:
             _refuse(request, f"R32: '{name}' is a dataset of this project; raw tables lie in one of their own")
-        _write(request, {"defs.yaml": CRM_TABLES_YAML})
+        _write(request, {"defs.yaml": self.text})
+
+
+class CrmTablesScaffolder(DatasetScaffolder):
+    """Writes a commented defs.yaml of tables that someone else loads."""
+
+    text = CRM_TABLES_YAML
+
+
+class CrmSourceScaffolder(DatasetScaffolder):
+    """Writes a commented defs.yaml of a CRM."""
+
+    text = CRM_SOURCE_YAML
 
 
 def _write(request: dg.ScaffoldRequest[Any], files: dict[str, str]) -> None:

@@ -37,6 +37,7 @@ class LoadReport:
         gone_columns: table -> columns that hold what the CRM no longer has.
         cursors: table -> how far changes are read (ISO time or the CRM's own mark).
         counts: table -> rows in the warehouse, and those of them that are deleted.
+        columns: table -> its columns and dlt's types.
     """
 
     load_id: str
@@ -45,6 +46,7 @@ class LoadReport:
     gone_columns: Mapping[str, Sequence[str]]
     cursors: Mapping[str, str]
     counts: Mapping[str, tuple[int, int]]
+    columns: Mapping[str, Mapping[str, str]]
 
 
 def make_pipeline(dataset: str, destination: "Destination[Any, Any]", folder: Path) -> "Pipeline":
@@ -91,6 +93,7 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, com
         gone_columns=_not_empty({name: _told(after[name]) - names for name, names in read.items() if name in after}),
         cursors=_cursors(pipeline),
         counts=loads.count(pipeline, after),
+        columns={name: _types(pipeline, name) for name in after},
     )
 
 
@@ -225,6 +228,11 @@ def _columns(pipeline: "Pipeline") -> dict[str, set[str]]:
         return {}
     tables = pipeline.default_schema.tables
     return {name: set(table["columns"]) for name, table in tables.items() if not name.startswith("_dlt")}
+
+
+def _types(pipeline: "Pipeline", name: str) -> dict[str, str]:
+    columns = pipeline.default_schema.get_table_columns(name)
+    return {column: str(hints.get("data_type")) for column, hints in columns.items()}
 
 
 def _told(columns: Iterable[str]) -> set[str]:

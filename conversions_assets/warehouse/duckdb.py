@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -69,7 +69,7 @@ class DuckDBWarehouse:
 
     def __init__(self, path: Path, lock_timeout: timedelta = timedelta(minutes=10)) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = _connect(path, lock_timeout)
+        self._connection = wait_for_file(path, lock_timeout, lambda: _attach(path))
         self._path, self._file = path, _identity(path)
         for setting in SETTINGS:
             self._connection.execute(setting)
@@ -276,12 +276,20 @@ def _attach(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _connect(path: Path, lock_timeout: timedelta) -> duckdb.DuckDBPyConnection:
+def wait_for_file(
+    path: Path, lock_timeout: timedelta, opening: Callable[[], duckdb.DuckDBPyConnection]
+) -> duckdb.DuckDBPyConnection:
+    """Open the file once no other process holds it.
+
+    Raises:
+        WarehouseLockedError: another process still holds the file after `lock_timeout`.
+        WarehouseError: the file cannot be opened.
+    """
     deadline = time.monotonic() + lock_timeout.total_seconds()
     told = False
     while True:
         try:
-            return _attach(path)
+            return opening()
         except duckdb.IOException as error:
             holder = HOLDER.search(str(error))
             if holder is None:

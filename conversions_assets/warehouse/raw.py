@@ -17,6 +17,7 @@ class RawTable:
         deleted: a flag of the CRM or the loader.
         load_id: a column of the table, or `table.column` of another one in its dataset, that tells the load.
         complete: a BOOL column where `load_id` is, TRUE in the rows of a load that arrived whole (R19).
+        external: whether someone else loads it, so that nobody but the sensor tells Dagster of a load.
     """
 
     table: Table
@@ -26,6 +27,7 @@ class RawTable:
     partition_column: str | None = None
     load_id: str | None = None
     complete: str | None = None
+    external: bool = True
 
 
 RawTables = Mapping[Table, RawTable]
