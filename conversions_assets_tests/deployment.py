@@ -121,6 +121,13 @@ class Deployment:
                 raise_on_error=False,
             )
 
+    def materialize(self, *assets: str) -> dg.ExecuteInProcessResult:
+        """One run of assets without partitions, such as those of a CRM."""
+        keys = [dg.AssetKey(name.split("/")) for name in assets]
+        job = self.load().resolve_implicit_global_asset_job_def()
+        with self.instance() as instance:
+            return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=False)
+
     def instance(self) -> dg.DagsterInstance:
         """Runs and events in memory; the whole way with a DAGSTER_HOME is in scenarios/."""
         return dg.DagsterInstance.ephemeral()

@@ -147,7 +147,7 @@ class Conformance(ABC):
         self.sql(tmp_path, f"CREATE VIEW {self.crm}.{table} AS SELECT * FROM {self.crm}.hidden")
         fake.world.move_clock(fake.world.now + timedelta(hours=1))
         happen(fake.world, Random(5), 100)
-        with pytest.raises(Exception, match=f"{table} is not an table"):
+        with pytest.raises(Exception, match="base tables"):
             self.load(fake, tmp_path)
         self.sql(tmp_path, f"DROP VIEW {self.crm}.{table}")
         self.sql(tmp_path, f"ALTER TABLE {self.crm}.hidden RENAME TO {table}")

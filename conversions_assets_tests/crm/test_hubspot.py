@@ -45,6 +45,13 @@ class TestHubSpot(Conformance):
     def id_of(self, truth: Row) -> str:
         return str(truth["id"])
 
+    def leads(self, fake: FakeCrm) -> set[str]:
+        return {row["id"] for row in fake.dialects["hubspot"].truth("contacts") if not row["_deleted"]}
+
+    def won(self, fake: FakeCrm) -> set[str]:
+        deals = fake.dialects["hubspot"].truth("deals")
+        return {row["id"] for row in deals if not row["_deleted"] and row["properties"]["hs_is_closed_won"] == "true"}
+
     def check(self, fake: FakeCrm, tmp_path: Path) -> None:
         super().check(fake, tmp_path)
         held = [(r["deal_id"], r["contact_id"]) for r in self.rows(tmp_path, "deals_contacts") if not r["_deleted"]]
