@@ -76,6 +76,12 @@ def test_merged_records_are_deleted_and_name_their_master(salesforce: Caller) ->
     assert [(row["Id"], row["MasterRecordId"]) for row in rows] == [
         (salesforce_id("contact", loser), salesforce_id("contact", winner))
     ]
+    # Opportunities cannot be merged: what another CRM merges is deleted here.
+    winner, loser = salesforce.create("deal"), salesforce.create("deal")
+    salesforce.events({"op": "merge", "kind": "deal", "number": winner, "other": loser})
+    truth = salesforce.call("GET", "/fake/truth/salesforce/Opportunity").text.splitlines()
+    found = [(row["_deleted"], row["_merged_into"]) for row in map(json.loads, truth)]
+    assert found == [(False, None), (True, None)]
 
 
 def test_hard_deletes_are_in_the_deleted_list_within_its_limits(salesforce: Caller) -> None:
@@ -106,6 +112,9 @@ def test_more_than_2000_rows_come_by_next_records_url(salesforce: Caller) -> Non
     salesforce.events({"op": "delete", "kind": "contact", "number": 2001}, {"op": "create", "kind": "contact"})
     rest = salesforce.get(first["nextRecordsUrl"])["records"]
     assert [row["Id"] for row in rest] == [salesforce_id("contact", 2001)]
+    for resource, count in (("query", 2001), ("queryAll", 2002)):
+        counted = salesforce.get(f"{DATA}/{resource}", q="SELECT COUNT() FROM Contact")
+        assert counted == {"totalSize": count, "done": True, "records": []}
     assert (
         len(salesforce.get(DATA + "/query", headers={"Sforce-Query-Options": "batchSize=200"}, q=query)["records"])
         == 200
@@ -128,6 +137,8 @@ def test_more_than_2000_rows_come_by_next_records_url(salesforce: Caller) -> Non
         ("SELECT Id FROM Lead WHERE Email = ada", "INVALID_FIELD"),
         ("SELECT Id FROM Lead WHERE Email = 'a' OR Email = 'b'", "MALFORMED_QUERY"),
         ("SELECT Id FROM Lead ORDER BY Id SIDEWAYS", "MALFORMED_QUERY"),
+        ("SELECT COUNT() FROM Lead ORDER BY Id", "MALFORMED_QUERY"),
+        ("SELECT COUNT(), Id FROM Lead", "INVALID_FIELD"),
         ("DELETE FROM Lead", "MALFORMED_QUERY"),
     ],
 )
@@ -171,7 +182,12 @@ def test_a_bulk_query_gives_csv_in_parts(salesforce: Caller) -> None:
     assert (len(rows), parts) == (5, 3)
     assert rows[0] == {"Id": salesforce_id("deal", 1), "Name": 'A "B", C', "Amount": "1.5", "IsWon": "false"}
     assert salesforce.refused("GET", f"{JOBS}/{job}/results", params={"locator": "MQ"})[0] == 400
-    assert salesforce.refused("POST", JOBS, json={"operation": "insert", "query": "SELECT Id FROM Lead"})[0] == 400
+    for operation, query in (
+        ("insert", "SELECT Id FROM Lead"),
+        ("query", "SELECT Id FROM Lead ORDER BY Id"),
+        ("query", "SELECT COUNT() FROM Lead"),
+    ):
+        assert salesforce.refused("POST", JOBS, json={"operation": operation, "query": query})[0] == 400
     assert salesforce.call("DELETE", f"{JOBS}/{job}").status_code == 204
     assert salesforce.refused("GET", f"{JOBS}/{job}")[0] == 404
 
