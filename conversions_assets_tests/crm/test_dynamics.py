@@ -5,9 +5,12 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
+from requests.adapters import BaseAdapter
 
 from conversions_assets.crm.client import Client, CrmBudgetError, CrmError, Patience
 from conversions_assets.crm.source import Settings, find_crm
@@ -27,6 +30,19 @@ TEXTS = {
     "opportunities": ["stepname", "statecode", "_parentcontactid_value", "_transactioncurrencyid_value"],
     "leads": ["jobtitle", "new_gaclientid", "_parentcontactid_value", "_qualifyingopportunityid_value"],
 }
+
+
+class _Website(BaseAdapter):
+    """Answers everything with a page."""
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
+        response = requests.Response()
+        response.status_code, response._content = 200, b"<html>Welcome</html>"
+        response.request, response.url = request, str(request.url)
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class TestDynamics(Conformance):
@@ -97,6 +113,24 @@ class TestDynamics(Conformance):
         report = self.load(fake, tmp_path)
         self.check(fake, tmp_path)
         assert (report.rows["leads"], fake.gate.calls["dynamics", "GET", "/api/data/v9.2/leads"]) == (1, 1)
+        # A row that the user may not see any more is told by no link.
+        world.tables["lead"].live.drop(30)
+        self.load(fake, tmp_path, compare=True)
+        gone = {row["id"] for row in self.rows(tmp_path, "leads") if row["_deleted"]}
+        assert gone == {guid("lead", number) for number in (3, 20, 30, 50)}
+
+    def test_a_record_comes_once_and_what_is_listed_is_not_deleted(self) -> None:
+        url = f"{ORIGIN}/api/data/v9.2/leads?$skiptoken=1"
+        rows = [{"leadid": id, "createdon": None, "modifiedon": None} for id in ("a", "b", "a")]
+        removed = [{"@odata.context": f"{url}#leads/$deletedEntity", "id": id, "reason": "deleted"} for id in "bc"]
+        pages = {True: {"value": rows, "@odata.nextLink": url}, False: {"value": [rows[0], *removed]}}
+        pages[False]["@odata.deltaLink"] = f"{ORIGIN}/api/data/v9.2/leads?$deltatoken=2"
+        client: Any = SimpleNamespace(call=lambda method, path, headers: pages[path != url])
+        known: Any = SimpleNamespace(compare=False, live_ids=set, deleted=lambda gone: [[{"id": id} for id in gone]])
+        state: dict[str, Any] = {}
+        reader = dynamics._Reader(dynamics._Pages(client, ORIGIN), "leads", {}, [])
+        assert [row["id"] for page in reader.read(state, known) for row in page] == ["a", "b", "c"]
+        assert state == {"link": pages[False]["@odata.deltaLink"], "select": "leadid,createdon,modifiedon"}
 
     def test_other_columns_ask_for_the_whole_list(self, tmp_path: Path) -> None:
         self.only("leads", "opportunities")
@@ -210,10 +244,18 @@ class TestDynamics(Conformance):
         with pytest.raises(CrmError, match=r"knows no /api/data/v9\.2/quotes: check the address"):
             self.client(fake).call("GET", "/api/data/v9.2/quotes")
 
+    def test_an_address_of_a_website_is_one_sentence(self) -> None:
+        website = requests.Session()
+        website.mount(ORIGIN, _Website())
+        client = find_crm("dynamics")(self.settings).client(Dynamics.credentials, Patience(backoff=0), website)
+        with pytest.raises(CrmError, match=rf"{ORIGIN} answers with something that is no JSON object: check") as told:
+            client.call("GET", "/api/data/v9.2/leads")
+        assert Dynamics.credentials["tenant_id"] not in str(told.value)
+
     def test_the_token_goes_to_no_other_host(self) -> None:
         pages = dynamics._Pages(self.client(FakeCrm()), "https://acme.crm4.dynamics.com")
         with pytest.raises(CrmError, match=r"links to http://crm\.example: write this as the address"):
-            next(iter([pages.own(f"{ORIGIN}/api/data/v9.2/leads?$skiptoken=1")]))
+            pages.own(f"{ORIGIN}/api/data/v9.2/leads?$skiptoken=1")
         assert pages.after(f"{ORIGIN}/api/data/v9.2/leads?$deltatoken=1") is None
 
     @pytest.mark.parametrize(
