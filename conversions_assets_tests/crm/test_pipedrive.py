@@ -75,14 +75,22 @@ class TestPipedrive(Conformance):
             ("other_id", "GA Client-ID", "string"),
             ("currency_of_old", "Currency", "string"),
             ("sign", "署名", "string"),
+            ("own_title", "Title", "string"),
         ):
             world.apply([{"op": "add_field", "kind": "deal", "name": name, "label": label, "type": type_}])
-        given: dict[str, Any] = {"ga_client_id": "1.2", "margin": 2.5, "urgent": True, "other_id": "x"}
-        world.apply([{"op": "create", "kind": "deal", "fields": {**given, "currency": "EUR", "currency_of_old": "DM"}}])
+        given: dict[str, Any] = {
+            "ga_client_id": "1.2",
+            "margin": 2.5,
+            "urgent": True,
+            "other_id": "x",
+            "own_title": "Dr",
+        }
+        given |= {"currency": "EUR", "currency_of_old": "DM"}
+        world.apply([{"op": "create", "kind": "deal", "fields": given}])
         self.load(fake, tmp_path)
         [first] = self.rows(tmp_path, "deals")
         columns = {"ga_client_id": "1.2", "ga_client_id_2": "x", "margin_eur": 2.5, "is_urgent": "Yes"}
-        columns |= {"currency": "EUR", "currency_2": "DM"}
+        columns |= {"currency": "EUR", "currency_2": "DM", "title": "Dr"}
         key = custom_key(next(field for field in world.custom("deal") if field.name == "sign"))
         assert {column: first[column] for column in columns} == columns
         assert first[f"field_{key[:8]}"] is None
@@ -91,9 +99,13 @@ class TestPipedrive(Conformance):
         rename: dict[str, Any] = {"op": "rename_field", "kind": "deal"}
         world.apply([{**rename, "name": "ga_client_id", "label": "Client"}])
         world.apply([{**rename, "name": "other_id", "label": "GA Client ID"}])
-        world.apply([{"op": "create", "kind": "deal", "fields": {"ga_client_id": "3.4"}}])
-        # A folder that was lost: the names are in the warehouse.
-        assert self.load(fake, tmp_path, folder="other").new_columns == {}
+        world.apply([{"op": "create", "kind": "deal", "fields": {"ga_client_id": "3.4", "name": "A deal"}}])
+        # A folder that was lost: the names are in the warehouse. Pipedrive's own title comes after the custom one.
+        settings = Settings(address=ORIGIN, properties={"deals": ["title"]})
+        report = self.load(fake, tmp_path, folder="other", settings=settings)
+        assert report.new_columns == {"deals": ["title_2"]}
+        second = next(row for row in self.rows(tmp_path, "deals") if row["id"] == "2")
+        assert (second["title"], second["title_2"]) == (None, "A deal")
         held = {row["id"]: (row["ga_client_id"], row["ga_client_id_2"]) for row in self.rows(tmp_path, "deals")}
         assert held == {"1": ("1.2", "x"), "2": ("3.4", None)}
         assert len(self.rows(tmp_path, "deals_versions")) == 2
@@ -177,12 +189,12 @@ class TestPipedrive(Conformance):
         fake.world.apply([{"op": "create", "kind": "deal", "fields": {"stage": "closedwon"}}])
         more = {"persons": ["emails"], "deals": ["first_won_time"]}
         wanted = Settings(address=ORIGIN, properties=more, client_id="ga_client_id")
-        assert not {"name", "emails", "phones"} & self.table(fake, "persons").columns.keys()
+        assert not {"name", "emails", "phones", "field.emails"} & self.table(fake, "persons").columns.keys()
         [[person]] = self.read(fake, self.table(fake, "persons", wanted))
-        assert '"value": "a@mail.example"' in person["emails"]
+        assert '"value": "a@mail.example"' in person["field.emails"]
         deals = self.table(fake, "deals", wanted)
-        assert deals.columns["first_won_time"] == "timestamp"
-        assert next(iter(self.read(fake, deals)))[0]["first_won_time"] == fake.world.now
+        assert deals.columns["field.first_won_time"] == "timestamp"
+        assert next(iter(self.read(fake, deals)))[0]["field.first_won_time"] == fake.world.now
         assert self.tables(fake, Settings(address=ORIGIN, client_id=key, objects=["persons"]))
         with pytest.raises(CrmError, match="persons have no property 'email'; write emails"):
             self.tables(fake, Settings(address=ORIGIN, properties={"persons": ["email"]}))

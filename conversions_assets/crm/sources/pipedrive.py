@@ -123,19 +123,22 @@ class CRM(Crm):
         """The tables with the fields that are chosen; those of custom fields are known by the fields' keys."""
         lists = {url: [entry for page in _pages(client, url) for entry in page] for url in self._field_lists()}
         described = {name: _described(name, lists[FIELD_LISTS[name]]) for name in self.objects}
-        names = {name: _names(entries) for name, entries in described.items()}
         codes = {name: [entry["field_code"] for entry in entries] for name, entries in described.items()}
-        own = {name: [*found, *found.values()] for name, found in names.items()}
-        check_properties(self.title, self.settings.properties, {name: [*codes[name], *own[name]] for name in codes})
-        check_client_id(self.title, self.settings.client_id, own)
+        own = {name: _own(entries) for name, entries in described.items()}
+        named = {name: [*own[name].values(), *own[name]] for name in own}
+        check_properties(self.title, self.settings.properties, {name: [*codes[name], *named[name]] for name in codes})
+        check_client_id(self.title, self.settings.client_id, named)
         tables: list[SourceTable] = []
         for name in self.objects:
-            extra = self.settings.properties.get(name, ())
-            fields = _chosen(name, described[name], extra)
+            extra = _extra(name, described[name], self.settings.properties.get(name, ()))
+            fields = _listed(FIELDS[name]) | _chosen(name, described[name], extra)
             optional = [e["field_code"] for e in described[name] if e.get("is_optional_response_field")]
-            reader = _Reader(client, name, fields, self.settings.lag, [code for code in optional if code in extra])
+            reader = _Reader(
+                client, name, fields, self.settings.lag, [code for code in optional if code in extra.values()]
+            )
             columns = STAMPS | {column: found.type for column, found in fields.items()}
-            tables.append(SourceTable(name, columns, ("id",), reader.read, versioned=True, names=names[name]))
+            names = {**extra, **own[name]}
+            tables.append(SourceTable(name, columns, ("id",), reader.read, versioned=True, names=names))
         return [*tables, *(_whole(client, name) for name in self._set_up())]
 
     def _field_lists(self) -> list[str]:
@@ -293,7 +296,7 @@ def _described(name: str, entries: Sequence[dict[str, Any]]) -> list[dict[str, A
     return [*more, *(entry for entry in entries if entry["is_custom_field"])]
 
 
-def _names(described: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _own(described: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Key -> name of a column for each custom field, and for the currency of an amount."""
     names: dict[str, str] = {}
     for entry in described:
@@ -305,9 +308,16 @@ def _names(described: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return names
 
 
-def _chosen(name: str, described: Sequence[Mapping[str, Any]], extra: Sequence[str]) -> dict[str, Field]:
-    """What is read of a record: the default fields, the custom ones by their keys, configured ones."""
-    fields = _listed(FIELDS[name])
+def _extra(name: str, described: Sequence[Mapping[str, Any]], properties: Sequence[str]) -> dict[str, str]:
+    """Key -> name of a column for each configured field; a custom field may have the name, so it has a key as well."""
+    there = {*STAMPS, *_listed(FIELDS[name])}
+    codes = [entry["field_code"] for entry in described if not entry["is_custom_field"]]
+    return {f"field.{code}": code for code in codes if code in properties and code not in there}
+
+
+def _chosen(name: str, described: Sequence[Mapping[str, Any]], extra: Mapping[str, str]) -> dict[str, Field]:
+    """Custom and configured fields by their keys."""
+    fields: dict[str, Field] = {}
     for entry in described:
         code, kind = str(entry["field_code"]), str(entry["field_type"])
         options = {str(option["id"]): str(option["label"]) for option in entry.get("options") or ()}
@@ -316,8 +326,8 @@ def _chosen(name: str, described: Sequence[Mapping[str, Any]], extra: Sequence[s
             if kind == "monetary":
                 place = [f"{code}_currency"] if name == "leads" else ["custom_fields", code, "currency"]
                 fields[f"{code}_currency"] = Field(place, "varchar")
-        elif code in extra and code not in fields and code not in STAMPS:
-            fields[code] = Field((code,), "datetime" if code.endswith("_time") else kind, options)
+        elif f"field.{code}" in extra:
+            fields[f"field.{code}"] = Field([code], "datetime" if code.endswith("_time") else kind, options)
     return fields
 
 
