@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction mutations soak soak-retail drift-audit react lock clean
+.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail drift-audit react lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -70,6 +70,9 @@ bench-contract: .venv/.ready ## the static check, the profile and its suite: ben
 
 bench-prediction: .venv/.ready ## accuracy, intervals, time and memory of the predicted value: benchmarks/predicted_value.py
 	$(BIN)/python benchmarks/predicted_value.py
+
+bench-crm: .venv/.ready ## a load of 100,000 objects against dlt's own fastest path: benchmarks/crm_load.py
+	$(BIN)/python benchmarks/crm_load.py
 
 mutations: .venv/.ready ## switch each of the rules R1-R24 off and show the test that fails
 	$(BIN)/python -m conversions_assets_tests.mutations

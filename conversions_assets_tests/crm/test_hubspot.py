@@ -116,6 +116,7 @@ class TestHubSpot(Conformance):
         fake = FakeCrm()
         world = fake.world
         world.apply([{"op": "create", "kind": "deal", "fields": {"ga_client_id": "1.2"}}])
+        world.apply([{"op": "create", "kind": "contact", "fields": {"email": "a@b.example"}}])
         self.load(fake, tmp_path)
         add: dict[str, Any] = {"op": "add_field", "kind": "deal", "name": "margin", "type": "number"}
         world.move_clock(world.now + timedelta(hours=1))
@@ -123,14 +124,19 @@ class TestHubSpot(Conformance):
         world.apply([{"op": "remove_field", "kind": "deal", "name": "ga_client_id"}])
         report = self.load(fake, tmp_path)
         assert report.new_columns["deals"] == ["margin"]
+        assert report.gone_columns["deals"] == ["ga_client_id"]
         [deal] = self.rows(tmp_path, "deals")
         assert deal["margin"] == 2.5
         assert deal["updated_at"] == world.now.astimezone(UTC)
         world.move_clock(world.now + timedelta(hours=1))
         world.apply([{"op": "retype_field", "kind": "deal", "name": "margin", "type": "string"}])
         world.apply([{"op": "update", "kind": "deal", "number": 1, "fields": {"margin": "high"}}])
-        assert self.load(fake, tmp_path).new_columns["deals"] == ["margin__v_text"]
+        more = Settings(address=ORIGIN, properties={"contacts": ["email"]})
+        report = self.load(fake, tmp_path, settings=more)
+        assert report.new_columns["deals"] == ["margin__v_text"]
         assert self.rows(tmp_path, "deals")[0]["margin__v_text"] == "high"
+        # The contact has not changed since the first load.
+        assert self.rows(tmp_path, "contacts")[0]["email"] == "a@b.example"
 
     def test_a_property_that_does_not_exist_is_refused_with_the_nearest_one(self) -> None:
         with pytest.raises(CrmError, match="contacts have no property 'ga_clientid'; write ga_client_id"):

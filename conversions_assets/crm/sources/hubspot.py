@@ -110,13 +110,15 @@ class _Reader:
         self._url = f"/crm/v3/objects/{name}"
 
     def read(self, state: dict[str, Any], known: Known) -> Iterator[list[Row]]:
-        """Everything at first, then what changed; each record once, the state moved at the end."""
+        """Everything at first and for a new property, else what changed; each record once, the state moved at the end."""
         since = state.get("changed")
+        # A property that was not read before has values in records that have not changed.
+        known_properties = set(state.get("properties", ()))
         newest = self._newest()
         archived = {row["id"]: row for row in self._archived(state.get("archived"))}
         newest_archived = max((row["archived_at"].isoformat() for row in archived.values()), default=None)
         merged: dict[str, str] = {}
-        pages = self._listed() if since is None else self._changed(since)
+        pages = self._changed(since) if since is not None and known_properties >= self._types.keys() else self._listed()
         for rows in pages:
             for row in rows:
                 # Restored since the archived were listed.
@@ -129,6 +131,7 @@ class _Reader:
         if known.compare:
             gone |= dict.fromkeys(known.live_ids() - self._all_ids() - gone.keys())
         yield from known.deleted(gone)
+        state["properties"] = sorted(self._types)
         state["changed"] = max(filter(None, (since, newest)), default=_EPOCH)
         state["archived"] = max(filter(None, (state.get("archived"), newest_archived)), default=None)
 
