@@ -110,7 +110,7 @@ class _Reader:
         self._url = f"/crm/v3/objects/{name}"
 
     def read(self, state: dict[str, Any], known: Known) -> Iterator[list[Row]]:
-        """Everything at first and for a new property, else what changed; each record once, the state moved at the end."""
+        """All at first and for a new property, else what changed; each record once, the state moved at the end."""
         since = state.get("changed")
         # A property that was not read before has values in records that have not changed.
         known_properties = set(state.get("properties", ()))
