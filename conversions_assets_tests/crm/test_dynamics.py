@@ -130,7 +130,7 @@ class TestDynamics(Conformance):
         state: dict[str, Any] = {}
         reader = dynamics._Reader(dynamics._Pages(client, ORIGIN), "leads", {}, [])
         assert [row["id"] for page in reader.read(state, known) for row in page] == ["a", "b", "c"]
-        assert state == {"link": pages[False]["@odata.deltaLink"], "select": "leadid,createdon,modifiedon"}
+        assert state == {"link": pages[False]["@odata.deltaLink"], "select": "createdon,leadid,modifiedon"}
 
     def test_other_columns_ask_for_the_whole_list(self, tmp_path: Path) -> None:
         self.only("leads", "opportunities")

@@ -188,7 +188,8 @@ class _Reader:
         self._pages, self._types = pages, types
         self._key = f"{ENTITIES[name]}id"
         self._url = f"{API}/{name}?$select="
-        self._select = ",".join(dict.fromkeys([self._key, "createdon", "modifiedon", *master, *types]))
+        # Sorted: the order in which columns are described or configured makes no other link.
+        self._select = ",".join(sorted({self._key, "createdon", "modifiedon", *master, *types}))
 
     def read(self, state: dict[str, Any], known: Known) -> Iterator[list[Row]]:
         """Everything at first, then what changed; each record once, the state moved at the end."""
