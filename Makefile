@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail drift-audit react lock clean
+.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail soak-crm drift-audit react lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -82,6 +82,9 @@ soak: .venv/.ready ## 2,000 new random histories against the model of R12-R24: m
 
 soak-retail: .venv/.ready ## the year of a real online shop, every day's load by the sensors (needs ../shared/data)
 	CONVERSIONS_SOAK=1 CONVERSIONS_REQUIRE_SHARED=1 $(BIN)/python -m pytest -s conversions_assets_tests/scenarios/test_online_retail.py
+
+soak-crm: .venv/.ready ## each CRM's loader against the fake: 25,000 records, 2,000 events with faults
+	CONVERSIONS_SOAK=1 $(BIN)/python -m pytest -s conversions_assets_tests/crm -k random_history
 
 drift-audit: home ## compare the frozen days of all conversions with the CRM (weekly job, here by hand)
 	$(BIN)/dg launch --job drift_audit

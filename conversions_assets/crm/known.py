@@ -32,11 +32,15 @@ class Known:
     def deleted(self, gone: Mapping[str, str | None]) -> Iterator[list[Row]]:
         """The rows of ids that are gone, marked deleted; `gone` tells which record took each over.
 
-        Rows that are marked already, and ids that were never loaded, are left out.
+        Ids that were never loaded are left out, and rows that are marked already, unless it is new which record took them
+        over: a record may be deleted, then restored and merged before the next load.
         """
         columns = self._columns()
         for part in chunks(gone, PART) if columns else ():
-            rows = self._select(columns, exp.column("id").isin(*part).and_(self._not_deleted()))
+            merged = [key for key in part if gone[key] is not None]
+            marked_alone = exp.column("id").isin(*merged).and_(exp.column("_merged_into").is_(exp.null()))
+            open_ends = exp.or_(self._not_deleted(), marked_alone) if merged else self._not_deleted()
+            rows = self._select(columns, exp.column("id").isin(*part).and_(open_ends))
             yield [{**row, "_deleted": True, "_merged_into": gone[row["id"]]} for row in rows]
 
     def _not_deleted(self) -> exp.Condition:

@@ -93,7 +93,7 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, com
         gone_columns=_not_empty({name: _told(after[name]) - names for name, names in read.items() if name in after}),
         cursors=_cursors(pipeline),
         counts=loads.count(pipeline, after),
-        columns={name: _types(pipeline, name) for name in after},
+        columns=_types(pipeline, after),
     )
 
 
@@ -230,9 +230,10 @@ def _columns(pipeline: "Pipeline") -> dict[str, set[str]]:
     return {name: set(table["columns"]) for name, table in tables.items() if not name.startswith("_dlt")}
 
 
-def _types(pipeline: "Pipeline", name: str) -> dict[str, str]:
-    columns = pipeline.default_schema.get_table_columns(name)
-    return {column: str(hints.get("data_type")) for column, hints in columns.items()}
+def _types(pipeline: "Pipeline", names: Iterable[str]) -> dict[str, dict[str, str]]:
+    schema = pipeline.default_schema
+    described = {name: schema.get_table_columns(name) for name in names}
+    return {name: {n: str(h.get("data_type")) for n, h in columns.items()} for name, columns in described.items()}
 
 
 def _told(columns: Iterable[str]) -> set[str]:

@@ -12,6 +12,7 @@ CHANGES = {
         "city": rng.choice(["Berlin", "Vienna", "Paris", None]),
         "job_title": f"Title {rng.random():.3f}",
     },
+    "lead": lambda rng: {"city": rng.choice(["Graz", "Lyon", None]), "job_title": f"Title {rng.random():.3f}"},
     "company": lambda rng: {"country": rng.choice(["Germany", "Austria", None])},
     "deal": lambda rng: {"amount": round(rng.uniform(1, 9999), 2), "currency": rng.choice(["EUR", "USD"])},
 }
@@ -42,14 +43,15 @@ def _event(world: World, rng: Random) -> dict[str, Any] | None:  # noqa: PLR0911
     """An event that can happen now, None where there is none of the kind that was drawn."""
     op, kind = (
         rng.choices(list(OPS), list(OPS.values()))[0],
-        rng.choice(["contact", "contact", "company", "deal", "deal"]),
+        rng.choice(["contact", "contact", "company", "deal", "deal", "lead"]),
     )
     table = world.tables[kind]
     if op == "create":
         return {"op": op, "kind": kind, "fields": CHANGES[kind](rng)}
     if op == "restore":
         return {"op": op, "kind": kind, "number": rng.choice(table.deleted.numbers)} if table.deleted.numbers else None
-    free = [n for n in table.live.numbers if kind != "contact" or not world.roles_of("contact", n)]
+    drawn = rng.sample(table.live.numbers, min(20, len(table.live.numbers)))
+    free = [n for n in drawn if kind != "contact" or not world.roles_of("contact", n)]
     deals, contacts = world.tables["deal"].live.numbers, world.tables["contact"].live.numbers
     if len(free) < 2 or not deals or not contacts:
         return None

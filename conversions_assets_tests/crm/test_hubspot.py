@@ -58,6 +58,30 @@ class TestHubSpot(Conformance):
         truth = [(row["deal_id"], row["contact_id"]) for row in fake.dialects["hubspot"].truth("deals_contacts")]
         assert sorted(held) == sorted(truth)
 
+    @pytest.mark.parametrize("spoilt", [False, True])
+    def test_what_a_failed_load_did_not_store_is_stored_by_the_next(self, tmp_path: Path, spoilt: bool) -> None:
+        """Its package is loaded, or where that is impossible read again; it blocks nothing for ever."""
+        fake, table = FakeCrm(), "contacts"
+        happen(fake.world, Random(4), 100)
+        self.load(fake, tmp_path)
+        # What is read of the warehouse stays readable: the load fails where it writes.
+        self.sql(tmp_path, f"ALTER TABLE {self.crm}.{table} RENAME TO hidden")
+        self.sql(tmp_path, f"CREATE VIEW {self.crm}.{table} AS SELECT * FROM {self.crm}.hidden")
+        fake.world.move_clock(fake.world.now + timedelta(hours=1))
+        happen(fake.world, Random(5), 100)
+        with pytest.raises(Exception, match="base tables"):
+            self.load(fake, tmp_path)
+        self.sql(tmp_path, f"DROP VIEW {self.crm}.{table}")
+        self.sql(tmp_path, f"ALTER TABLE {self.crm}.hidden RENAME TO {table}")
+        if spoilt:
+            pending = list((tmp_path / "dlt").rglob("normalized/**/*.parquet"))
+            assert pending
+            for file in pending:
+                file.write_bytes(b"no parquet")
+        fake.world.move_clock(fake.world.now + timedelta(hours=1))
+        self.load(fake, tmp_path, compare=True)
+        self.check(fake, tmp_path)
+
     def test_changes_beyond_the_10000th_result_are_loaded(self, tmp_path: Path) -> None:
         fake = FakeCrm()
         self.load(fake, tmp_path)
