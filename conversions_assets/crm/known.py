@@ -32,8 +32,8 @@ class Known:
     def deleted(self, gone: Mapping[str, str | None]) -> Iterator[list[Row]]:
         """The rows of ids that are gone, marked deleted; `gone` tells which record took each over.
 
-        Ids that were never loaded are left out, and rows that are marked already, unless it is new which record took them
-        over: a record may be deleted, then restored and merged before the next load.
+        Ids that were never loaded are left out, and rows that are marked already, unless it is new which record took
+        them over: a record may be deleted, then restored and merged before the next load.
         """
         columns = self._columns()
         for part in chunks(gone, PART) if columns else ():

@@ -54,6 +54,8 @@ def make_pipeline(dataset: str, destination: "Destination[Any, Any]", folder: Pa
     import dlt
 
     dlt.config["runtime.dlthub_telemetry"] = False
+    # Copies of what was loaded would pile up in the working folder.
+    dlt.config["load.delete_completed_jobs"] = True
     return dlt.pipeline(f"crm_{dataset}", destination=destination, dataset_name=dataset, pipelines_dir=str(folder))
 
 

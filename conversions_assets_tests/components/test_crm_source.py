@@ -1,6 +1,5 @@
 """`CrmSource`: a CRM by name and secret, from its HTTP to published conversions."""
 
-import json
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,6 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from conversions_assets.assets import crm as crm_assets
+from conversions_assets.crm.client import Patience
 from conversions_assets.demo.fake_crm.app import FakeCrm
 from conversions_assets.demo.fake_crm.faults import Fault
 from conversions_assets.demo.fake_crm.hubspot import HubSpot
@@ -88,10 +89,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluati
     return {f"{c.asset_key.path[-1]} {c.check_name}": c for c in result.get_asset_check_evaluations()}
 
 
-def test_a_crm_is_loaded_shown_and_converted(
-    fake: FakeCrm, deployment: Deployment, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
+def test_a_crm_is_loaded_shown_and_converted(fake: FakeCrm, deployment: Deployment) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         first = load(deployment, fake, instance)
         assert first.success
@@ -113,9 +111,35 @@ def test_a_crm_is_loaded_shown_and_converted(
         assert [request.run_config["ops"] for request in tick.run_requests or ()]
         # What this project loads it reports itself, once.
         assert tick.asset_events == []
-        logs = caplog.text + json.dumps([str(event) for event in first.all_events])
-        assert HubSpot.credentials["token"] not in logs
-        assert HubSpot.credentials["token"] not in str(instance.get_run_by_id(first.run_id))
+
+
+def test_secrets_and_addresses_are_in_no_log_no_event_and_no_file(
+    fake: FakeCrm,
+    deployment: Deployment,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a load, of a refusal that repeats what was sent, and of a CRM that does not answer as JSON."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(crm_assets, "Patience", lambda: Patience(backoff=0))
+    fake.world.apply([{"op": "create", "kind": "contact", "fields": {"email": "someone@person.example"}}])
+    home = deployment.root / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert load(deployment, fake, instance).success
+        for fault in ("403", "cut"):
+            fake.gate.faults = [Fault("hubspot", fault, path="/crm/v3/objects", times=99)]
+            assert not load(deployment, fake, instance).success
+    written = capfd.readouterr()
+    texts = [caplog.text, written.out, written.err]
+    # The warehouse holds the rows, its file is no log.
+    files = [path for path in deployment.root.rglob("*") if path.is_file() and path.suffix != ".duckdb"]
+    assert {"index.db", "runs.db"} & {path.name for path in files}
+    texts += [path.read_bytes().decode(errors="replace") for path in files]
+    for secret in (HubSpot.credentials["token"], "person.example", "crm.example"):
+        assert not [text[max(0, text.find(secret) - 80) :][:200] for text in texts if secret in text]
 
 
 def test_a_column_that_is_new_gone_or_of_another_type_is_named(fake: FakeCrm, deployment: Deployment) -> None:
