@@ -82,6 +82,15 @@ def test_merged_records_are_deleted_and_name_their_master(salesforce: Caller) ->
     truth = salesforce.call("GET", "/fake/truth/salesforce/Opportunity").text.splitlines()
     found = [(row["_deleted"], row["_merged_into"]) for row in map(json.loads, truth)]
     assert found == [(False, None), (True, None)]
+    salesforce.events(
+        {"op": "merge", "kind": "deal", "number": winner, "other": salesforce.create("deal"), "new_record": True}
+    )
+    query = "SELECT Id, CloseDate FROM Opportunity"
+    assert [(row["Id"], row["CloseDate"]) for row in run(salesforce, query)] == [
+        (salesforce_id("deal", 4), "2025-01-01")
+    ]
+    # One row for each opportunity that was ever created.
+    assert len(run(salesforce, "SELECT Id FROM OpportunityHistory")) == 4
 
 
 def test_hard_deletes_are_in_the_deleted_list_within_its_limits(salesforce: Caller) -> None:

@@ -180,6 +180,8 @@ class Objects:
             row["StageName"] = stage.label
             if name == "Opportunity":
                 row |= {"IsClosed": stage.closed, "IsWon": stage.won}
+                # Salesforce asks for one.
+                row["CloseDate"] = row["CloseDate"] or record.created_at.date().isoformat()
         elif "MasterRecordId" in _COMPUTED[name]:
             merged = record.merged_into
             row["MasterRecordId"] = None if merged is None else salesforce_id(record.kind, merged)

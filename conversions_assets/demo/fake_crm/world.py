@@ -209,10 +209,12 @@ class World:
         return record.number
 
     def _enter(self, deal: Record, at: datetime) -> None:
-        stage = deal.fields["stage"]
-        self._change(deal, at, stages=(*deal.stages, (stage, at)))
-        seen = {name: deal.fields[name] for name in ("amount", "close_date") if name in deal.fields}
-        self._new("stage_change", {"deal": deal.number, "stage": stage, **seen}, at)
+        self._change(deal, at, stages=(*deal.stages, (deal.fields["stage"], at)))
+        self._note_stage(deal, at)
+
+    def _note_stage(self, deal: Record, at: datetime) -> None:
+        seen = {name: deal.fields[name] for name in ("stage", "amount", "close_date") if name in deal.fields}
+        self._new("stage_change", {"deal": deal.number, **seen}, at)
 
     def _delete(self, event: dict[str, Any], at: datetime) -> int:
         record = self._living(event)
@@ -260,6 +262,8 @@ class World:
         if event.get("new_record"):
             losers, kind = [winner, loser], winner.kind
             winner = replace(winner, number=self.tables[kind].next_number, created_at=at)
+            if kind == "deal":
+                self._note_stage(winner, at)
         self._change(winner, at, fields=fields)
         for record in losers:
             for role in self.roles_of(record.kind, record.number):
