@@ -18,14 +18,13 @@ from conversions_assets.demo.fake_crm.salesforce_objects import salesforce_id
 from conversions_assets_tests.crm.conformance import Conformance
 from conversions_assets_tests.crm.wire import ORIGIN
 
-# The first one loses no rows: a test breaks its table, and only loading may notice.
 OBJECTS = {
-    "opportunity_history": "OpportunityHistory",
     "contacts": "Contact",
     "accounts": "Account",
     "opportunities": "Opportunity",
     "leads": "Lead",
     "opportunity_contact_roles": "OpportunityContactRole",
+    "opportunity_history": "OpportunityHistory",
 }
 COLUMNS = {
     "leads": ["City", "IsConverted", "ConvertedOpportunityId", "GA_Client_ID__c"],
