@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
 
-.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail soak-crm drift-audit react lock clean
+.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail soak-crm drift-audit react bigquery-emulator lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -37,7 +37,7 @@ fake-crm: .venv/.ready ## a fake HubSpot, Salesforce, Dynamics and Pipedrive on 
 dev: home ## open the Dagster UI on http://127.0.0.1:3000
 	$(DEMO_CLOCK) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
 
-test: .venv/.ready ## run the tests
+test: .venv/.ready bigquery-emulator ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types lint-sql ## ruff, mypy --strict, the SQL, and do all definitions load
@@ -92,8 +92,18 @@ drift-audit: home ## compare the frozen days of all conversions with the CRM (we
 react: home ## once what the sensors of the daemon do: new CRM loads, scan, reruns (for cron)
 	$(DEMO_CLOCK) $(BIN)/python -m conversions_assets react
 
-lock: .venv/.ready ## pin the newest dependencies that fit and are two weeks old into requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --exclude-newer $$(date -u -d '14 days ago' +%F) --extra dev --python-version 3.11 --no-header --output-file requirements.lock pyproject.toml requirements.in
+bigquery-emulator: .venv-bigquery/.ready ## make .venv-bigquery, where the tests find BigQuery without an account
 
-clean: ## remove .venv and the caches; .data stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+# The extension comes as a package: DuckDB would fetch it from the network, and looks for it under HOME.
+.venv-bigquery/.ready: bigquery-emulator.lock | .venv/.ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bigquery
+	$(BIN)/uv pip sync --quiet --python .venv-bigquery/bin/python bigquery-emulator.lock
+	HOME=$(CURDIR)/.venv-bigquery .venv-bigquery/bin/python -c "from duckdb_extensions import import_extension; import_extension('spatial')"
+	@touch $@
+
+lock: .venv/.ready ## pin the newest dependencies that fit and are two weeks old into the two lock files
+	$(BIN)/uv pip compile --quiet --upgrade --exclude-newer $$(date -u -d '14 days ago' +%F) --extra dev --python-version 3.11 --no-header --output-file requirements.lock pyproject.toml requirements.in
+	$(BIN)/uv pip compile --quiet --upgrade --exclude-newer $$(date -u -d '14 days ago' +%F) --python-version 3.11 --no-header --output-file bigquery-emulator.lock bigquery-emulator.in
+
+clean: ## remove .venv, .venv-bigquery and the caches; .data stays
+	rm -rf .venv .venv-bigquery .pytest_cache .mypy_cache .ruff_cache
