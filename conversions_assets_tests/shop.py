@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from conversions_assets.contract.materialise import Materialised, materialise
 from conversions_assets.contract.query import read_query
 from conversions_assets.contract.stage import Run
 from conversions_assets.project import Clock, Project, Thresholds
+from conversions_assets.warehouse.base import Warehouse
 from conversions_assets.warehouse.duckdb import DuckDBWarehouse
 from conversions_assets.warehouse.raw import RawTables
 
@@ -73,6 +75,10 @@ class Shop:
     def path(self) -> Path:
         return self.folder / "warehouse.duckdb"
 
+    def open(self) -> AbstractContextManager[Warehouse]:
+        """A session on the warehouse."""
+        return DuckDBWarehouse(self.path)
+
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Run DuckDB SQL on the file, UTC session; rows as dictionaries."""
         with duckdb.connect(str(self.path)) as connection:
@@ -102,7 +108,7 @@ class Shop:
 
     def convert(self, first: date, last: date | None = None) -> Materialised:
         """One run of `conversions/order` over the days first..last."""
-        with DuckDBWarehouse(self.path) as warehouse:
+        with self.open() as warehouse:
             return materialise(warehouse, self.conversion, Days(first, last or first), self.run())
 
     def adjust(self, first: date, last: date | None = None, **reasons: str) -> Published:
@@ -111,7 +117,7 @@ class Shop:
         Args:
             reasons: `release` (R19) and `thaw` (R21), as in a run configuration.
         """
-        with DuckDBWarehouse(self.path) as warehouse:
+        with self.open() as warehouse:
             days, run = Days(first, last or first), self.run(**reasons)
             return publish(warehouse, self.conversion, days, run, raw_tables=self.raw_tables)
 
@@ -122,12 +128,12 @@ class Shop:
 
     def audit(self) -> Published | None:
         """The job drift_audit."""
-        with DuckDBWarehouse(self.path) as warehouse:
+        with self.open() as warehouse:
             return audit_drift(warehouse, self.conversion, self.run())
 
     def scan(self) -> Scan | None:
         """The comparison of the job scan."""
-        with DuckDBWarehouse(self.path) as warehouse:
+        with self.open() as warehouse:
             return scan(warehouse, self.conversion, self.run())
 
     def stored(self) -> list[dict[str, Any]]:

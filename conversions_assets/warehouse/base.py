@@ -19,6 +19,10 @@ class WarehouseFaultError(WarehouseError):
     """The warehouse itself failed (its disk is full, its session is gone); no statement is wrong."""
 
 
+class WarehouseConflictError(WarehouseFaultError):
+    """Another run has written what this one has read: nothing is written, and this one starts anew."""
+
+
 class WarehouseLockedError(WarehouseError):
     """Another process holds the warehouse, and waiting for it did not help."""
 
@@ -68,7 +72,14 @@ class Warehouse(Protocol):
         """Make a temporary table of the session from a DataFrame, or replace it."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All statements inside commit together at the end, or none does."""
+        """All statements inside commit together at the end, or none does.
+
+        Inside only `execute` is called: an engine may keep the statements and send them at the end.
+
+        Raises:
+            WarehouseError: the engine refused a statement; nothing is written.
+            WarehouseConflictError: another run has written one of the tables since this session read it.
+        """
 
     def describe(self, statement: Statement) -> dict[str, str]:
         """Names and BigQuery types of a SELECT's columns, without running it."""

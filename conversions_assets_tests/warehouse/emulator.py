@@ -11,14 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from google.cloud.bigquery import Client
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-bigquery"
 PROGRAM = ENVIRONMENT / "bin" / "bqemulator"
-PROJECT = "emulated"
 PATIENCE = 60.0
 
 
@@ -53,16 +48,6 @@ def running_emulator(log: Path) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def emulator_client(address: str, project: str = PROJECT) -> "Client":
-    """A client of the official library without credentials."""
-    from google.api_core.client_options import ClientOptions
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud.bigquery import Client
-
-    options = ClientOptions(api_endpoint=address)
-    return Client(project=project, credentials=AnonymousCredentials(), client_options=options, location="EU")
 
 
 def _free_port() -> int:

@@ -1,0 +1,74 @@
+"""The tiny shop of the rule tests on BigQuery: the same runs, the same questions, in a project of its own."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+
+from conversions_assets.warehouse.base import Warehouse
+from conversions_assets.warehouse.bigquery import BigQueryWarehouse
+from conversions_assets_tests.shop import ORDERS, Shop, make_shop
+from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
+
+TYPES = {"VARCHAR": "STRING", "TIMESTAMPTZ": "TIMESTAMP", "DOUBLE": "FLOAT64", "BOOLEAN": "BOOL"}
+PATIENCE = timedelta(seconds=5)
+
+
+@dataclass
+class BigQueryShop(Shop):
+    """A shop whose warehouse is the client's project."""
+
+    client: EmulatedClient | None = None
+
+    def open(self) -> AbstractContextManager[Warehouse]:
+        assert self.client is not None
+        return BigQueryWarehouse(self.client, patience=PATIENCE)
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Run DuckDB SQL, as the tests write it, in BigQuery."""
+        [text] = sqlglot.transpile(sql, read="duckdb", write="bigquery")
+        return [dict(row.items()) for row in self._rows(text)]
+
+    def set_orders(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        assert self.client is not None
+        self.load += 1
+        self.client.create_dataset("shop", exists_ok=True)
+        columns = ", ".join(f"{name} {_type(kind)}" for name, kind in ORDERS.items())
+        self._rows(f"CREATE OR REPLACE TABLE shop.orders ({columns})")
+        values = [f"({', '.join(_literal(row[name]) for name in ORDERS)})" for row in rows]
+        if values:
+            self._rows(f"INSERT INTO shop.orders ({', '.join(ORDERS)}) VALUES {', '.join(values)}")
+
+    def _rows(self, sql: str) -> Any:
+        assert self.client is not None
+        job = self.client.query(sql, job_retry=None)
+        return job.result(timeout=PATIENCE.total_seconds(), job_retry=None)
+
+
+def make_bigquery_shop(folder: Path, address: str, project: str) -> BigQueryShop:
+    """An empty shop in a project of the emulator; otherwise as make_shop."""
+    like = make_shop(folder)
+    shop = BigQueryShop(folder, like.conversion, client=EmulatedClient(address, project))
+    shop.set_orders([])
+    return shop
+
+
+def _type(duckdb_type: str) -> str:
+    return TYPES.get(duckdb_type, "ARRAY<STRUCT<key STRING, value STRING>>")
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_pair(p) for p in value)}]"
+    return exp.convert(value).sql(dialect="bigquery")
+
+
+def _pair(pair: Mapping[str, str]) -> str:
+    return f"STRUCT({_literal(pair['key'])} AS key, {_literal(pair['value'])} AS value)"
