@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 
-from conversions_assets.assets.warehouse import WarehouseResource
+from conversions_assets.assets.warehouse import BigQueryWarehouseResource, DuckDBWarehouseResource, WarehouseResource
 from conversions_assets.automation.conditions import stale_windows_sensor
 from conversions_assets.automation.dead_runs import dead_runs_sensor
 from conversions_assets.automation.drift_audit import drift_audit_job, weekly_drift_audit
@@ -125,7 +125,9 @@ def _sensors(conversions: Sequence[Conversion], scan: dg.JobDefinition, project:
 
 def warehouse_resource(settings: WarehouseSettings) -> WarehouseResource:
     """The warehouse of this process as its assets receive it."""
-    return WarehouseResource(
+    if settings.kind == "bigquery":
+        return BigQueryWarehouseResource(project=settings.gcp_project, location=settings.bigquery_location)
+    return DuckDBWarehouseResource(
         duckdb_path=str(settings.duckdb_path), lock_timeout_seconds=settings.lock_timeout.total_seconds()
     )
 

@@ -146,24 +146,34 @@ _NOW_EXAMPLE = "write for example CONVERSIONS_NOW=2026-01-31T06:00:00+00:00"
 
 @dataclass(frozen=True)
 class WarehouseSettings:
-    """Which warehouse to use, from CONVERSIONS_WAREHOUSE and CONVERSIONS_DUCKDB_PATH."""
+    """Which warehouse to use, from the environment.
+
+    Attributes:
+        kind: 'duckdb' or 'bigquery' (CONVERSIONS_WAREHOUSE).
+        duckdb_path: the file of DuckDB (CONVERSIONS_DUCKDB_PATH); pages and caches lie beside it under either engine.
+        gcp_project: the project that BigQuery's jobs run in (GCP_PROJECT); '' under DuckDB.
+        bigquery_location: where its datasets lie, such as EU or europe-west3 (BIGQUERY_LOCATION).
+    """
 
     kind: str
     duckdb_path: Path
     lock_timeout: timedelta
+    gcp_project: str = ""
+    bigquery_location: str = "EU"
 
 
 def read_warehouse_settings() -> WarehouseSettings:
     """The warehouse of this process.
 
     Raises:
-        ConfigurationError: CONVERSIONS_WAREHOUSE names an engine that does not exist.
+        ConfigurationError: CONVERSIONS_WAREHOUSE names an engine that does not exist, or BigQuery has no project.
     """
     kind = os.environ.get("CONVERSIONS_WAREHOUSE", "duckdb")
-    if kind != "duckdb":
-        raise ConfigurationError(
-            f"CONVERSIONS_WAREHOUSE={kind!r} is not supported; the engine of this version is duckdb"
-        )
+    if kind not in ("duckdb", "bigquery"):
+        raise ConfigurationError(f"CONVERSIONS_WAREHOUSE={kind!r} is not supported; write duckdb or bigquery")
+    gcp_project = os.environ.get("GCP_PROJECT", "") if kind == "bigquery" else ""
+    if kind == "bigquery" and not gcp_project:
+        raise ConfigurationError("CONVERSIONS_WAREHOUSE=bigquery needs GCP_PROJECT: the id of the Google Cloud project")
     path = Path(os.environ.get("CONVERSIONS_DUCKDB_PATH") or PACKAGE.parent / ".data" / "conversions.duckdb")
     timeout = os.environ.get("CONVERSIONS_LOCK_TIMEOUT_SECONDS", "600")
     try:
@@ -171,7 +181,11 @@ def read_warehouse_settings() -> WarehouseSettings:
     except ValueError as error:
         raise ConfigurationError(f"CONVERSIONS_LOCK_TIMEOUT_SECONDS={timeout!r} is no number of seconds") from error
     return WarehouseSettings(
-        kind=kind, duckdb_path=path.expanduser().resolve(), lock_timeout=timedelta(seconds=seconds)
+        kind=kind,
+        duckdb_path=path.expanduser().resolve(),
+        lock_timeout=timedelta(seconds=seconds),
+        gcp_project=gcp_project,
+        bigquery_location=os.environ.get("BIGQUERY_LOCATION") or "EU",
     )
 
 

@@ -112,8 +112,14 @@ def per_day_metadata(
 
 
 def run_metadata(run: Run) -> dict[str, Any]:
-    """Which load and, in a replay, which clock a run used (R33)."""
+    """Which load and, in a replay, which clock a run used (R33); which jobs it ran where jobs are billed."""
     metadata: dict[str, Any] = {"CRM load": run.crm_load_id or "unknown", "run date": str(run.local_date)}
     if run.clock.replaced:
         metadata["clock"] = f"CONVERSIONS_NOW={run.now.isoformat()}"
+    if run.jobs:
+        from conversions_assets.assets import presentation
+
+        metadata["jobs"] = presentation.table([vars(job) for job in run.jobs])
+        metadata["bytes processed"] = sum(job.bytes_processed for job in run.jobs)
+        metadata["bytes billed"] = sum(job.bytes_billed for job in run.jobs)
     return metadata

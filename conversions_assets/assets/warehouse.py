@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import dagster as dg
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.stage import Run
 from conversions_assets.project import read_clock
-from conversions_assets.warehouse.base import Warehouse
+from conversions_assets.warehouse.base import Warehouse, WarehouseConflictError, WarehouseError
 from conversions_assets.warehouse.raw import RawTables, newest_load
 
 if TYPE_CHECKING:
@@ -26,10 +26,27 @@ REQUESTED_ON = "conversions_assets/requested_on"
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Opens the warehouse for one step and closes it after: while a process writes a DuckDB file no other can open it.
+    """Opens the warehouse for one step and closes it after."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything to open yet."""
+        raise NotImplementedError
+
+    def open(self, lock_timeout_seconds: float | None = None) -> AbstractContextManager[Warehouse]:
+        """A session; temporary tables live as long as it does. It waits as long as the setting says, or as given."""
+        raise NotImplementedError
+
+    def destination(self, dataset: str) -> "AbstractContextManager[Destination[Any, Any]]":
+        """Where dlt loads a dataset to."""
+        raise NotImplementedError
+
+
+class DuckDBWarehouseResource(WarehouseResource):
+    """The embedded engine: while a process writes the file no other can open it.
 
     Attributes:
-        duckdb_path: the file of the embedded engine.
+        duckdb_path: the file; opening makes it.
         lock_timeout_seconds: how long to wait while another process holds it.
     """
 
@@ -38,14 +55,12 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def exists(self) -> bool:
-        """Whether anyone has made the file yet; opening makes it."""
         from pathlib import Path
 
         return Path(self.duckdb_path).exists()
 
     @contextmanager
     def open(self, lock_timeout_seconds: float | None = None) -> Iterator[Warehouse]:
-        """A session; temporary tables live as long as it does. It waits as long as the setting says, or as given."""
         from pathlib import Path
 
         from conversions_assets.warehouse.duckdb import DuckDBWarehouse
@@ -56,7 +71,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def destination(self, dataset: str) -> "Iterator[Destination[Any, Any]]":
-        """Where dlt loads a dataset to; nobody else opens the warehouse meanwhile."""
+        """Nobody else opens the file meanwhile."""
         from pathlib import Path
 
         from conversions_assets.warehouse.loading import duckdb_destination
@@ -64,6 +79,42 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         patience = timedelta(seconds=self.lock_timeout_seconds)
         with duckdb_destination(Path(self.duckdb_path), dataset, patience) as destination:
             yield destination
+
+
+class BigQueryWarehouseResource(WarehouseResource):
+    """BigQuery, with the application default credentials of the process.
+
+    Attributes:
+        project: the Google Cloud project whose jobs and datasets these are.
+        location: where the datasets lie.
+    """
+
+    project: str
+    location: str
+
+    @property
+    def exists(self) -> bool:
+        return True
+
+    @contextmanager
+    def open(self, lock_timeout_seconds: float | None = None) -> Iterator[Warehouse]:
+        """A session of BigQuery, which locks nothing. A step that meets another run's writing is started again."""
+        from dagster_gcp import BigQueryResource
+
+        from conversions_assets.warehouse.bigquery import open_bigquery
+
+        try:
+            client = BigQueryResource(project=self.project, location=self.location).get_client()
+            with open_bigquery(client) as warehouse:
+                yield warehouse
+        except WarehouseConflictError as error:
+            raise dg.RetryRequested(max_retries=3, seconds_to_wait=30) from error
+
+    def destination(self, dataset: str) -> "AbstractContextManager[Destination[Any, Any]]":
+        raise WarehouseError(
+            f"CrmSource loads into DuckDB alone: let a loader of yours fill the dataset '{dataset}' of BigQuery, and "
+            "declare it with CrmTables."
+        )
 
 
 def partition_days(context: dg.AssetExecutionContext) -> Days:
@@ -92,7 +143,11 @@ def start_run(
     conversion: Conversion,
     raw_tables: RawTables,
 ) -> Run:
-    """The run as the stations see it: its id, its clock, its local date r and the load it reads."""
+    """The run as the stations see it: its id, its clock, its local date r and the load it reads.
+
+    From here on the jobs of the warehouse are charged to the conversion.
+    """
+    warehouse.charge(_labels(context, conversion), conversion.maximum_bytes_billed)
     context.instance.add_run_tags(context.run.run_id, {PROCESS: this_process()})
     clock = read_clock()
     if clock.replaced:
@@ -102,4 +157,13 @@ def start_run(
         started = datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else clock.now
     requested = context.run.tags.get(REQUESTED_ON)
     local_date = datetime.fromisoformat(requested).date() if requested else conversion.project.local_date(started)
-    return Run(context.run.run_id, clock, local_date, newest_load(warehouse, conversion.query.tables, raw_tables))
+    load = newest_load(warehouse, conversion.query.tables, raw_tables)
+    return Run(context.run.run_id, clock, local_date, load, jobs=warehouse.jobs)
+
+
+def _labels(context: dg.OpExecutionContext | dg.AssetExecutionContext, conversion: Conversion) -> dict[str, str]:
+    labels = {"conversion": conversion.name, "run": context.run.run_id}
+    if context.has_partition_key_range:
+        keys = context.partition_key_range
+        labels["days"] = f"{keys.start}_{keys.end}"
+    return labels

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import dagster as dg
-from pydantic import PrivateAttr, field_validator
+from pydantic import PositiveInt, PrivateAttr, field_validator
 
 from conversions_assets.assets.adjusted import adjusted_asset
 from conversions_assets.assets.conversions import conversion_asset
@@ -37,6 +37,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         freshness: when `adjusted/<name>` counts as stale.
         guard: limits of R19 where this conversion's differ from those of project.yaml.
         predicted_value: the value is predicted from what leads before became, not what the SQL says.
+        maximum_bytes_billed: a job of BigQuery that would be billed for more bytes is refused; absent: no limit.
         group: the assets' group; without it `conversions`, `predicted` and `adjusted`.
     """
 
@@ -47,6 +48,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
     freshness: Freshness | None = None
     guard: Guard | None = None
     predicted_value: PredictedValueSettings | None = None
+    maximum_bytes_billed: PositiveInt | None = None
     owners: list[str] = []
     description: str | None = None
     group: str | None = None
@@ -131,6 +133,7 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
             dedup=self.dedup,
             project=self.guard.applied(load_project()) if self.guard else load_project(),
             predicted=self.predicted_value.resolved() if self.predicted_value else None,
+            maximum_bytes_billed=self.maximum_bytes_billed,
         )
 
 

@@ -80,6 +80,7 @@ class Conversion:
         window_days: W of R14; 0: each day is published once and then frozen.
         dedup: which `created` wins among rows of one id (R5).
         predicted: how its value is predicted; None: the value is what the SQL says.
+        maximum_bytes_billed: what one job of BigQuery may be billed for; None: no limit.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Conversion:
     dedup: Dedup
     project: Project
     predicted: PredictedValue | None = None
+    maximum_bytes_billed: int | None = None
 
     @property
     def stored(self) -> Table:

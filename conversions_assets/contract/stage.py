@@ -1,7 +1,7 @@
 """A user's query around its days: bound (R2), described, wrapped, and brought into `staged` by rows.sql."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from conversions_assets.contract.query import Query
 from conversions_assets.contract.shape import at_column, check_names, check_types
 from conversions_assets.contract.source import QueryError
 from conversions_assets.project import Clock, Project
-from conversions_assets.warehouse.base import Statement, Table, Warehouse, WarehouseError, WarehouseFaultError
+from conversions_assets.warehouse.base import Job, Statement, Table, Warehouse, WarehouseError, WarehouseFaultError
 from conversions_assets.warehouse.dialect import DialectError, parse_expression
 from conversions_assets.warehouse.script import bind
 
@@ -35,6 +35,7 @@ class Run:
         crm_load_id: the newest load among the raw tables; None if nothing tells it.
         release: why a person lets the run retract what the guard held back (R19).
         thaw: why a person lets the run change frozen days that it covers (R21).
+        jobs: the jobs of its session, also those to come.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Run:
     crm_load_id: str | None
     release: str | None = None
     thaw: str | None = None
+    jobs: Sequence[Job] = ()
 
     @property
     def now(self) -> datetime:

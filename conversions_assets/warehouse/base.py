@@ -43,6 +43,21 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A job of a warehouse that bills: which, and what it cost.
+
+    Attributes:
+        kind: what it did ('SELECT', 'SCRIPT', 'LOAD', …).
+        bytes_processed, bytes_billed: as the warehouse counts them; 0 for a load.
+    """
+
+    id: str
+    kind: str
+    bytes_processed: int
+    bytes_billed: int
+
+
+@dataclass(frozen=True)
 class Statement:
     """One statement in BigQuery SQL with the values of its query parameters (`@name`)."""
 
@@ -54,6 +69,13 @@ class Warehouse(Protocol):
     """An engine with an open session: temporary tables live as long as it does."""
 
     kind: str
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """The jobs of this session so far; none where the warehouse bills nothing."""
+
+    def charge(self, labels: Mapping[str, str], maximum_bytes_billed: int | None = None) -> None:
+        """Say what the session's jobs are for, and how many bytes one of them may be billed for."""
 
     def execute(self, statements: Sequence[Statement]) -> None:
         """Run statements in order.

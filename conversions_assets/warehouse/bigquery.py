@@ -4,8 +4,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +12,14 @@ from sqlglot import exp
 
 from conversions_assets.warehouse import bigquery_errors as faults
 from conversions_assets.warehouse import bigquery_sql as sql
-from conversions_assets.warehouse.base import Statement, Table, WarehouseConflictError, WarehouseError
+from conversions_assets.warehouse.base import (
+    Job,
+    Statement,
+    Table,
+    WarehouseConflictError,
+    WarehouseError,
+    WarehouseFaultError,
+)
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -32,44 +38,21 @@ FAREWELL = 5.0
 """Seconds that the end of a session may take."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """A job that is done.
-
-    Attributes:
-        kind: what it did ('SELECT', 'SCRIPT', 'LOAD', …).
-        bytes_processed, bytes_billed: as BigQuery counts them; 0 for a load.
-    """
-
-    id: str
-    kind: str
-    bytes_processed: int
-    bytes_billed: int
-
-
 class BigQueryWarehouse:
     """A session on a project: it begins with the first statement and ends with `close`.
 
     Args:
         client: its project and location are those of all jobs.
-        labels: what every job carries, such as `conversion`, `days` and `run`.
-        maximum_bytes_billed: a job that would be billed for more is refused by BigQuery; None: no limit.
         patience: how long to try again what BigQuery says to try again.
     """
 
     kind = "bigquery"
 
-    def __init__(
-        self,
-        client: "Client",
-        labels: Mapping[str, str] | None = None,
-        maximum_bytes_billed: int | None = None,
-        patience: timedelta = timedelta(minutes=10),
-    ) -> None:
+    def __init__(self, client: "Client", patience: timedelta = timedelta(minutes=10)) -> None:
         self._client = client
-        self._labels = {name: sql.label(value) for name, value in (labels or {}).items()}
-        self._limit = maximum_bytes_billed
         self._patience = patience
+        self._labels: dict[str, str] = {}
+        self._limit: int | None = None
         self._session: str | None = None
         self._transaction: list[Statement] | None = None
         self._read: dict[Table, datetime | None] = {}
@@ -93,6 +76,11 @@ class BigQueryWarehouse:
         except GoogleAPIError as error:
             logger.debug("the session ends by itself: %s", type(error).__name__)
         self._session = None
+
+    def charge(self, labels: Mapping[str, str], maximum_bytes_billed: int | None = None) -> None:
+        """Labels of the jobs from now on, such as `conversion`, `days` and `run`, and their limit; None: no limit."""
+        self._labels = {name: sql.label(value) for name, value in labels.items()}
+        self._limit = maximum_bytes_billed
 
     def execute(self, statements: Sequence[Statement]) -> None:
         if self._transaction is not None:
@@ -170,13 +158,21 @@ class BigQueryWarehouse:
         from google.api_core.exceptions import NotFound
         from google.cloud.bigquery import Dataset, DatasetReference
 
-        reference = DatasetReference(self._client.project, name)
-        try:
-            self._client.get_dataset(reference, retry=self._retry())
-        except NotFound:
-            dataset = Dataset(reference)
-            dataset.location = self._client.location
-            self._faced(lambda: self._client.create_dataset(dataset, exists_ok=True, retry=self._retry()))
+        wanted = Dataset(DatasetReference(self._client.project, name))
+        wanted.location = self._client.location
+
+        def made() -> Dataset:
+            try:
+                return self._client.get_dataset(wanted.reference, retry=self._retry())
+            except NotFound:
+                return self._client.create_dataset(wanted, exists_ok=True, retry=self._retry())
+
+        found = self._faced(made).location
+        if found and wanted.location and found.upper() != wanted.location.upper():
+            raise WarehouseFaultError(
+                f"The dataset {name} lies in {found}, BIGQUERY_LOCATION says {wanted.location}: set it to {found}, or "
+                "make all datasets in one location."
+            )
 
     def _find(self, table: Table) -> "ApiTable | None":
         from google.api_core.exceptions import NotFound
@@ -288,3 +284,20 @@ class BigQueryWarehouse:
             raise faults.no_credentials() from None
         except (GoogleAuthError, requests.exceptions.RequestException) as error:
             raise faults.unreachable(error) from None
+
+
+@contextmanager
+def open_bigquery(client: "AbstractContextManager[Client]") -> "Iterator[BigQueryWarehouse]":
+    """A session with a client that is yet to be made.
+
+    Raises:
+        WarehouseFaultError: there are no credentials to make it with.
+    """
+    from google.auth.exceptions import DefaultCredentialsError
+
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(client)
+        except DefaultCredentialsError:
+            raise faults.no_credentials() from None
+        yield stack.enter_context(BigQueryWarehouse(made))

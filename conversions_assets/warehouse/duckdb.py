@@ -13,6 +13,7 @@ import duckdb
 from sqlglot import exp
 
 from conversions_assets.warehouse.base import (
+    Job,
     Statement,
     Table,
     WarehouseError,
@@ -66,6 +67,7 @@ class DuckDBWarehouse:
     """
 
     kind = "duckdb"
+    jobs: Sequence[Job] = ()
 
     def __init__(self, path: Path, lock_timeout: timedelta = timedelta(minutes=10)) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,9 @@ class DuckDBWarehouse:
     def close(self) -> None:
         """Give the file free for other processes."""
         self._connection.close()
+
+    def charge(self, labels: Mapping[str, str], maximum_bytes_billed: int | None = None) -> None:
+        """Nothing is billed here."""
 
     def execute(self, statements: Sequence[Statement]) -> None:
         for statement in statements:

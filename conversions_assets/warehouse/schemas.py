@@ -51,8 +51,11 @@ def write_schema_file(folder: Path, dataset: str, tables: Mapping[str, Columns])
 def warehouse_schemas(settings: WarehouseSettings) -> dict[Table, dict[str, str]]:
     """The tables of the DuckDB file, as of its last change; none where there is no file.
 
-    Read anew only when the file has changed. While a run holds the file, what was last seen is returned.
+    Read anew only when the file has changed. While a run holds the file, what was last seen is returned. Of BigQuery
+    none: definitions load without the network, by the committed files.
     """
+    if settings.kind != "duckdb":
+        return {}
     path = settings.duckdb_path
     kept = cache_folder() / "schemas" / f"{sha256(str(path).encode()).hexdigest()[:16]}.json"
     state = _state(path)
