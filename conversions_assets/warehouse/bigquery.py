@@ -279,7 +279,7 @@ class BigQueryWarehouse:
                 raise error.cause.__cause__ from None
             raise faults.unreachable(error.cause or error) from None
         except GoogleAPICallError as error:
-            raise faults.refused(faults.reason_of(error), str(error.message)) from None
+            raise faults.refused(faults.reason_of(error), faults.message_of(error)) from None
         except (DefaultCredentialsError, RefreshError):
             raise faults.no_credentials() from None
         except (GoogleAuthError, requests.exceptions.RequestException) as error:

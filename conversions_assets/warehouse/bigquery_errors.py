@@ -16,11 +16,11 @@ CODES = frozenset({500, 502, 503, 504})
 CONFLICT = re.compile("due to concurrent update", re.IGNORECASE)
 _PLACE = re.compile(r" at \[\d+:\d+\]")
 _VALUE = re.compile(r"[\"'].*[\"']", re.DOTALL)
-_NUMBER = re.compile(r"(?<![A-Za-z])[-+]?\d[\d.]*(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9])[-+]?\d[\d.]*(?:[eE][-+]?\d+)?")
 # What contract/stage.py finds at its place in the user's SQL is said in the words of the other engine.
 _MISSING = (
-    (re.compile(r"Not found: Table [^\s:]+:(?P<name>\S+)"), "Table with name {name} does not exist"),
-    (re.compile(r"Not found: Dataset [^\s:]+:(?P<name>\S+)"), "Schema with name {name} does not exist"),
+    (re.compile(r"Not found: Table [^\s:.]+[:.](?P<name>\S+)"), "Table with name {name} does not exist"),
+    (re.compile(r"Not found: Dataset [^\s:.]+[:.](?P<name>\S+)"), "Schema with name {name} does not exist"),
     (re.compile(r"Unrecognized name: `?(?P<name>\w+)`?"), 'Referenced column "{name}" not found'),
     (re.compile(r"Name (?P<name>\w+) not found inside"), 'Referenced column "{name}" not found'),
     (re.compile(r"Function not found: `?(?P<name>[\w.]+)`?"), "Scalar Function with name {name} does not exist"),
@@ -34,13 +34,26 @@ _ADVICE: tuple[tuple[str, str, bool, str], ...] = (
         True,
         "the service account may not run jobs in the project: give it the role BigQuery Job User there",
     ),
-    ("accessDenied", "", True, "the service account may not do this: give it the role that docs/deploy.md names"),
+    (
+        "accessDenied",
+        "perhaps it does not exist",
+        False,
+        "a table is not there, or the service account may not read it: correct its name, or give the account the role "
+        "BigQuery Data Viewer on the dataset",
+    ),
+    (
+        "accessDenied",
+        "",
+        True,
+        "the service account may not do this: it needs BigQuery Data Viewer on the datasets that it reads, and "
+        "BigQuery Data Editor on those that it writes",
+    ),
     ("", "not enabled BigQuery|API has not been used", True, "BigQuery is not enabled in the project: enable its API"),
     ("", "Not found: Project|Unknown project|Invalid project", True, "there is no such project: correct GCP_PROJECT"),
     (
         "",
         "different locations|Dataset .* was not found in location",
-        True,
+        False,
         "the dataset lies in another location or is missing: correct BIGQUERY_LOCATION, or make the dataset there",
     ),
     (
@@ -83,6 +96,13 @@ def reason_of(error: BaseException) -> str:
     """The reason that the API gives, such as 'backendError'; '' where it gives none."""
     errors = getattr(error, "errors", None) or [{}]
     return str(errors[0].get("reason", "")) if isinstance(errors[0], dict) else ""
+
+
+def message_of(error: BaseException) -> str:
+    """What the API says, without the request's address."""
+    errors = getattr(error, "errors", None) or [{}]
+    said = errors[0].get("message") if isinstance(errors[0], dict) else None
+    return str(said or getattr(error, "message", error))
 
 
 def may_be_sent_again(error: BaseException) -> bool:

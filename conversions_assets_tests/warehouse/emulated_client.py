@@ -7,13 +7,22 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.parquet
 import sqlglot
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
-from google.cloud.bigquery import Client, LoadJob, LoadJobConfig, QueryJob, QueryJobConfig
+from google.cloud.bigquery import Client, LoadJob, LoadJobConfig, QueryJob, QueryJobConfig, SchemaField, Table
 from sqlglot import exp
 
 SCRATCH = "session_loads"
+TYPES = {
+    "string": "STRING",
+    "double": "FLOAT64",
+    "int64": "INT64",
+    "bool": "BOOL",
+    "date32": "DATE",
+    "timestamp": "TIMESTAMP",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,24 @@ class EmulatedClient(Client):
             # No parameter reaches a script there.
             query, config = _with_literals(query, config), copy.deepcopy(config)
             config.query_parameters = []
+        if query.startswith("ALTER TABLE"):
+            return self._alter(query, config, **options)
         return super().query(query, job_config=config, **options)
+
+    def _alter(self, query: str, config: QueryJobConfig, **options: Any) -> QueryJob:
+        """It takes one new column in a statement, and shows none of them in the table's schema."""
+        [tree] = sqlglot.parse(query, read="bigquery")
+        assert tree is not None
+        columns = tree.args["actions"]
+        for column in columns:
+            tree.set("actions", [column])
+            job = super().query(tree.sql(dialect="bigquery"), job_config=config, **options)
+            job.result()
+        table = self.get_table(f"{self.project}.{tree.this.db}.{tree.this.name}")
+        added = [SchemaField(column.name, column.args["kind"].sql(dialect="bigquery")) for column in columns]
+        table.schema = [*table.schema, *added]
+        self.update_table(table, ["schema"])
+        return job
 
     def load_table_from_file(  # type: ignore[override]
         self, file_obj: Any, destination: str, job_config: LoadJobConfig | None = None, **options: Any
@@ -49,15 +75,22 @@ class EmulatedClient(Client):
         project, dataset, name = destination.split(".")
         if dataset != "_SESSION":
             return super().load_table_from_file(file_obj, destination, job_config=config, **options)
-        # A load job finds no session there.
+        # A load job finds no session there, and makes no table.
         self.create_dataset(SCRATCH, exists_ok=True)
-        plain = LoadJobConfig(source_format=config.source_format, write_disposition=config.write_disposition)
         target = f"{project}.{SCRATCH}.{name}"
         self.delete_table(target, not_found_ok=True)
+        self.create_table(Table(target, schema=_schema(file_obj)))
+        plain = LoadJobConfig(source_format=config.source_format)
         job = super().load_table_from_file(file_obj, target, job_config=plain, **options)
         job.result()
         super().query(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {SCRATCH}.{name}").result()
         return job
+
+
+def _schema(parquet: Any) -> list[SchemaField]:
+    fields = pyarrow.parquet.read_schema(parquet)
+    parquet.seek(0)
+    return [SchemaField(field.name, TYPES[str(field.type).partition("[")[0]]) for field in fields]
 
 
 def _with_literals(script: str, config: QueryJobConfig) -> str:
