@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def _literal(value: Any) -> str:
         return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_pair(p) for p in value)}]"
+    if isinstance(value, float) and not isfinite(value):
+        return f"CAST('{value}' AS FLOAT64)"
     return exp.convert(value).sql(dialect="bigquery")
 
 
