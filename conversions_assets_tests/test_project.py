@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from conversions_assets.assets.warehouse import BigQueryWarehouseResource
+from conversions_assets.definitions import warehouse_resource
 from conversions_assets.project import (
     ConfigurationError,
     Project,
@@ -168,3 +170,19 @@ def test_a_process_can_be_pointed_at_a_file_and_a_clock(tmp_path: Path, monkeypa
     use_duckdb_file(tmp_path / "demo.duckdb", now)
     assert read_warehouse_settings().duckdb_path == (tmp_path / "demo.duckdb").resolve()
     assert read_clock().now == now
+
+
+def test_bigquery_needs_a_project_and_lies_in_the_eu_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GCP_PROJECT", "BIGQUERY_LOCATION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CONVERSIONS_WAREHOUSE", "bigquery")
+    with pytest.raises(ConfigurationError, match="needs GCP_PROJECT"):
+        read_warehouse_settings()
+    monkeypatch.setenv("GCP_PROJECT", "acme")
+    settings = read_warehouse_settings()
+    assert (settings.kind, settings.gcp_project, settings.bigquery_location) == ("bigquery", "acme", "EU")
+    monkeypatch.setenv("BIGQUERY_LOCATION", "europe-west3")
+    assert read_warehouse_settings().bigquery_location == "europe-west3"
+    resource = warehouse_resource(read_warehouse_settings())
+    assert isinstance(resource, BigQueryWarehouseResource)
+    assert (resource.project, resource.location) == ("acme", "europe-west3")
