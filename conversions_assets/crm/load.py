@@ -70,6 +70,7 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, com
     """
     from dlt.pipeline.exceptions import PipelineStepFailed
 
+    _drop_overtaken(pipeline)
     pipeline.sync_destination()
     _finish(pipeline, now)
     tables = [keep_names(pipeline, table) for table in tables]
@@ -97,6 +98,13 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, com
         counts=loads.count(pipeline, after),
         columns=_types(pipeline, after),
     )
+
+
+def _drop_overtaken(pipeline: "Pipeline") -> None:
+    """Give up packages that are older than what the warehouse holds: another working folder has gone on since."""
+    pending = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
+    if pending and min(pending) < loads.newest_package(pipeline):
+        pipeline.abort_packages()
 
 
 def _finish(pipeline: "Pipeline", now: datetime) -> None:

@@ -41,6 +41,20 @@ def complete(pipeline: "Pipeline", load_id: str) -> None:
         _run(client, exp.update(_place(client), {COMPLETE: True}, where=of_load))
 
 
+def newest_package(pipeline: "Pipeline") -> str:
+    """dlt's id (seconds since 1970) of the newest package that was stored whole; '' where there is none."""
+    from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+    with pipeline.sql_client() as client:
+        try:
+            [(newest,)] = _run(
+                client, exp.select(exp.func("MAX", exp.column("load_id"))).from_(_place(client, "_dlt_loads"))
+            )
+        except DatabaseUndefinedRelation:
+            return ""
+    return newest or ""
+
+
 def count(pipeline: "Pipeline", tables: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Rows of each table, and those of them that are marked deleted."""
     found = {}

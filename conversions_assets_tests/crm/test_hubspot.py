@@ -58,9 +58,12 @@ class TestHubSpot(Conformance):
         truth = [(row["deal_id"], row["contact_id"]) for row in fake.dialects["hubspot"].truth("deals_contacts")]
         assert sorted(held) == sorted(truth)
 
-    @pytest.mark.parametrize("spoilt", [False, True])
-    def test_what_a_failed_load_did_not_store_is_stored_by_the_next(self, tmp_path: Path, spoilt: bool) -> None:
-        """Its package is loaded, or where that is impossible read again; it blocks nothing for ever."""
+    @pytest.mark.parametrize("state", ["whole", "spoilt", "overtaken"])
+    def test_what_a_failed_load_did_not_store_is_stored_by_the_next(self, tmp_path: Path, state: str) -> None:
+        """Its package is loaded, or where that is impossible read again; it blocks nothing for ever.
+
+        Overtaken: a load with another working folder has stored newer rows since.
+        """
         fake, table = FakeCrm(), "contacts"
         happen(fake.world, Random(4), 100)
         self.load(fake, tmp_path)
@@ -73,7 +76,11 @@ class TestHubSpot(Conformance):
             self.load(fake, tmp_path)
         self.sql(tmp_path, f"DROP VIEW {self.crm}.{table}")
         self.sql(tmp_path, f"ALTER TABLE {self.crm}.hidden RENAME TO {table}")
-        if spoilt:
+        if state == "overtaken":
+            fake.world.move_clock(fake.world.now + timedelta(hours=1))
+            happen(fake.world, Random(6), 100)
+            self.load(fake, tmp_path, folder="other")
+        if state == "spoilt":
             pending = list((tmp_path / "dlt").rglob("normalized/**/*.parquet"))
             assert pending
             for file in pending:
