@@ -35,6 +35,9 @@ attributes:
   # ... or when nothing came in during the hours before a deadline.
   # freshness: {deadline_cron: "0 9 * * *", lower_bound_hours: 12}
 
+  # With BigQuery: a job that would be billed for more bytes is refused.
+  # maximum_bytes_billed: 50000000000
+
   # For the Dagster UI: what it is, who owns it, and where it stands in the graph.
   # description: A paid order.
   # owners: ["team:marketing"]
