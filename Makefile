@@ -9,6 +9,8 @@ export PYTHONDONTWRITEBYTECODE :=
 # "make dev" and "make validate" show the state of the demo at the demo's clock, unless the caller sets one or removes the file.
 DEMO_NOW := $(wildcard .data/demo_now)
 DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_NOW))})
+# HubSpot is the one of "make fake-crm", unless the caller sets another; this token opens nothing else.
+DEMO_HUBSPOT = HUBSPOT_ADDRESS=$${HUBSPOT_ADDRESS:-http://127.0.0.1:8025} HUBSPOT_TOKEN=$${HUBSPOT_TOKEN:-fake-hubspot-private-app}
 
 .PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail soak-crm drift-audit react bigquery-emulator lock clean
 
@@ -28,14 +30,14 @@ setup: .venv/.ready ## make .venv with the locked dependencies, and nothing else
 home: .venv/.ready
 	@mkdir -p $(DAGSTER_HOME) && ln -sf $(CURDIR)/dagster.yaml $(DAGSTER_HOME)/dagster.yaml
 
-demo: home ## a year of a small company's CRM, converted, adjusted, audited (embedded, no account)
+demo: home ## a year of a small company's HubSpot and shop, converted, adjusted, audited (embedded, no account)
 	$(BIN)/python -m conversions_assets.demo
 
-fake-crm: .venv/.ready ## a fake HubSpot, Salesforce, Dynamics and Pipedrive on http://127.0.0.1:8025, for tests and to look at
-	$(BIN)/python -m conversions_assets.demo.fake_crm --port $(or $(port),8025) --objects $(or $(objects),1000)
+fake-crm: .venv/.ready ## a fake HubSpot, Salesforce, Dynamics and Pipedrive with the demo's company on http://127.0.0.1:8025
+	$(BIN)/python -m conversions_assets.demo.fake_crm --port $(or $(port),8025) $(if $(objects),--objects $(objects))
 
 dev: home ## open the Dagster UI on http://127.0.0.1:3000
-	$(DEMO_CLOCK) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
+	$(DEMO_CLOCK) $(DEMO_HUBSPOT) PATH=$(BIN):$$PATH $(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
 
 test: .venv/.ready bigquery-emulator ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -54,7 +56,7 @@ lint-sql: .venv/.ready ## the static check of all queries, without a warehouse: 
 	$(BIN)/python -m conversions_assets lint-sql
 
 validate: .venv/.ready ## one conversion against the warehouse: make validate name=lead
-	$(DEMO_CLOCK) $(BIN)/python -m conversions_assets validate $(name)
+	$(DEMO_CLOCK) $(DEMO_HUBSPOT) $(BIN)/python -m conversions_assets validate $(name)
 
 explain: .venv/.ready ## the story of one id: make explain name=order_confirmed id=1001
 	@$(DEMO_CLOCK) $(BIN)/python -m conversions_assets explain '$(name)' '$(id)'
@@ -83,14 +85,14 @@ soak: .venv/.ready ## 2,000 new random histories against the model of R12-R24: m
 soak-retail: .venv/.ready ## the year of a real online shop, every day's load by the sensors (needs ../shared/data)
 	CONVERSIONS_SOAK=1 CONVERSIONS_REQUIRE_SHARED=1 $(BIN)/python -m pytest -s conversions_assets_tests/scenarios/test_online_retail.py
 
-soak-crm: .venv/.ready ## each CRM's loader against the fake: 25,000 records, 2,000 events with faults
-	CONVERSIONS_SOAK=1 $(BIN)/python -m pytest -s conversions_assets_tests/crm -k random_history
+soak-crm: .venv/.ready ## each CRM's loader against the fake: 25,000 records, 2,000 events with faults, 10 kills
+	CONVERSIONS_SOAK=1 $(BIN)/python -m pytest -s conversions_assets_tests/crm -k "random_history or killed"
 
 drift-audit: home ## compare the frozen days of all conversions with the CRM (weekly job, here by hand)
 	$(BIN)/dg launch --job drift_audit
 
 react: home ## once what the sensors of the daemon do: new CRM loads, scan, reruns (for cron)
-	$(DEMO_CLOCK) $(BIN)/python -m conversions_assets react
+	$(DEMO_CLOCK) $(DEMO_HUBSPOT) $(BIN)/python -m conversions_assets react
 
 bigquery-emulator: .venv-bigquery/.ready ## make .venv-bigquery, where the tests find BigQuery without an account
 

@@ -45,7 +45,9 @@ def schemas(deployment: Deployment) -> int:
     """Write `<dataset>.schema.yaml` beside the CrmTables of each dataset that the warehouse holds."""
     found = warehouse_schemas(read_warehouse_settings())
     for dataset, folder in sorted(deployment.folders.items()):
-        tables = {table.name: columns for table, columns in found.items() if table.dataset == dataset}
+        of_dataset = {table.name: columns for table, columns in found.items() if table.dataset == dataset}
+        # No query reads the tables in which dlt keeps its own state.
+        tables = {name: columns for name, columns in of_dataset.items() if not name.startswith("_dlt_")}
         if not tables:
             print(f"{dataset}: the warehouse has no such dataset; load it first. Its schema file stays as it is.")
             continue

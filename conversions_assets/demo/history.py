@@ -1,23 +1,23 @@
-"""A small company's CRM, made up: a year of history and three further daily loads with late changes.
+"""A small company, made up: a year of its HubSpot and its shop, and three further daily loads with late changes.
 
-Everything comes from the seed: no clock, no database. `history()` gives the loads, `apply_load` puts one into tables.
+Everything comes from the seed: no clock, no database. `history()` gives the loads.
 """
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from random import Random
 from typing import TypeVar
 
+from conversions_assets.demo.crm import Chronicle
+from conversions_assets.demo.instants import FIRST_DAY, LOAD_DAYS, SPECIAL, SPECIAL_IN_HUBSPOT, milliseconds
+from conversions_assets.demo.late_changes import Company, Editor
 from conversions_assets.demo.truth import (
-    TABLES,
     ClientId,
     Contact,
     Currency,
     Deal,
-    Entity,
     Load,
     Order,
     Place,
@@ -25,34 +25,12 @@ from conversions_assets.demo.truth import (
     Truth,
     Twin,
     apply_load,
-    instant,
     local_day,
     midnight,
-    summary,
     take_load,
 )
 
-__all__ = ["FIRST_DAY", "LOAD_DAYS", "TABLES", "Load", "Truth", "apply_load", "history", "summary"]
-
-FIRST_DAY = date(2025, 1, 1)
-LOAD_DAYS = tuple(date(2026, 1, day) for day in (1, 2, 3, 4))
-
-_MICRO = timedelta(microseconds=1)
-_SPECIAL = sorted(
-    [
-        midnight(FIRST_DAY),
-        instant(datetime(2025, 3, 30, 2)) - _MICRO,  # the last instant before the missing hour: 01:59:59.999999 ...
-        instant(datetime(2025, 3, 30, 3)),  # ... and the next one: 03:00
-        midnight(date(2025, 6, 15)) - _MICRO,
-        midnight(date(2025, 6, 15)),
-        instant(datetime(2025, 10, 26, 2, 30)),
-        instant(datetime(2025, 10, 26, 2, 30, fold=1)),
-        *(midnight(day) - _MICRO for day in LOAD_DAYS),
-        *(midnight(day) for day in LOAD_DAYS),
-        *(midnight(day) + timedelta(minutes=4, seconds=11) for day in LOAD_DAYS),
-    ]
-)
-"""Instants at which an order and a contact surely exist; those after midnight on a load's day are open-day rows."""
+__all__ = ["FIRST_DAY", "LOAD_DAYS", "Load", "Truth", "apply_load", "history"]
 
 _GERMANY = {("Berlin", "Berlin"): 20, ("Bavaria", "Munich"): 14, ("Saxony", None): 10, (None, None): 4}
 _PLACES = {Place("Germany", region, city): weight for (region, city), weight in _GERMANY.items()} | {
@@ -65,8 +43,15 @@ _PLACES = {Place("Germany", region, city): weight for (region, city), weight in 
 _FOREIGN = {"United Kingdom": "GBP", "United States": "USD"}
 _WINNING = {"Germany": 1.15, "Austria": 1.05, "Switzerland": 1.3, "United Kingdom": 0.8, "United States": 0.5}
 # how frequent each is, and how much it makes a deal likelier and larger: what a model can learn
-_SOURCES = {"Google Ads": 35, "Organic search": 25, "Meta Ads": 15, "Newsletter": 12, "Referral": 8, None: 5}
-_SOURCE_DEALS: dict[str | None, float] = {"Meta Ads": 0.4, "Newsletter": 1.3, "Referral": 2.0}
+_SOURCES = {
+    "PAID_SEARCH": 35,
+    "ORGANIC_SEARCH": 25,
+    "PAID_SOCIAL": 15,
+    "EMAIL_MARKETING": 12,
+    "REFERRALS": 8,
+    None: 5,
+}
+_SOURCE_DEALS: dict[str | None, float] = {"PAID_SOCIAL": 0.4, "EMAIL_MARKETING": 1.3, "REFERRALS": 2.0}
 _TITLES = {
     "Purchasing Manager": 20,
     "Engineer": 20,
@@ -82,31 +67,25 @@ _TITLE_AMOUNT: dict[str | None, float] = {"Student": 0.3, "Director": 1.8}
 _STATUSES = {"paid": 66, "confirmed": 19, "cancelled": 8, "new": 7}
 
 K = TypeVar("K")
-T = TypeVar("T", bound=Entity)
-
-
-@dataclass
-class _World:
-    contacts: list[Contact]
-    deals: list[Deal]
-    orders: list[Order]
 
 
 def history(seed: int = 1) -> list[Load]:
     """The four loads: everything up to 2026-01-01 00:10 in Berlin, then those of the three days after."""
     rng = Random(seed)
     contacts = _contacts(rng)
-    world = _World(contacts, _deals(rng, contacts), _orders(rng, contacts))
-    editor = _Editor(rng, world)
+    company = Company(contacts, _deals(rng, contacts), _orders(rng, contacts))
+    editor = Editor(rng, company)
+    chronicle = Chronicle()
     loads = []
     for number, day in enumerate(LOAD_DAYS):
         at = midnight(day) + timedelta(minutes=10)
-        _close_deals(rng, world.deals, at)
+        _close_deals(rng, company.deals, at)
         if number == 0:
-            _promote(rng, world.deals)
+            _promote(rng, company.deals)
         else:
             editor.edit(number, day)
-        loads.append(take_load(at, world.contacts, world.deals, world.orders))
+        events = chronicle.events(company.contacts, company.deals, at)
+        loads.append(take_load(at, company.contacts, company.deals, company.orders, events))
     return loads
 
 
@@ -115,7 +94,7 @@ def history(seed: int = 1) -> list[Load]:
 
 def _moments(rng: Random, weekday: float, weekend: float, opening: int, closing: int) -> list[datetime]:
     """The special instants and about so many moments a day, between two hours but for a few at any time."""
-    found = list(_SPECIAL)
+    found = list(SPECIAL)
     day = FIRST_DAY
     while day < LOAD_DAYS[-1]:
         start, end = midnight(day), midnight(day + timedelta(days=1))
@@ -137,16 +116,16 @@ def _pick(rng: Random, weights: Mapping[K, float]) -> K:
 def _contacts(rng: Random) -> list[Contact]:
     found = []
     for number, moment in enumerate(_moments(rng, 25, 10, 7, 19)):
-        special = moment in _SPECIAL
+        special = moment in SPECIAL
         found.append(
             Contact(
                 id=str(20_100_001 + number),
-                created_at=moment,
+                created_at=milliseconds(moment),
                 client=ClientId.some(rng, moment),
                 place=_pick(rng, _PLACES),
                 job_title=_pick(rng, _TITLES),
                 lead_source=_pick(rng, _SOURCES),
-                lifecycle="junk" if rng.random() < 0.08 and not special else "lead",
+                lifecycle="other" if rng.random() < 0.08 and not special else "lead",
                 is_deleted=rng.random() < 0.004 and not special,
                 updated_at=moment + timedelta(hours=rng.expovariate(1 / 30)),
             )
@@ -158,7 +137,7 @@ def _deals(rng: Random, contacts: Iterable[Contact]) -> list[Deal]:
     found = []
     for contact in contacts:
         chance = 0.115 * _SOURCE_DEALS.get(contact.lead_source, 1) * _TITLE_DEALS.get(contact.job_title, 0.8)
-        if rng.random() < chance * (0.3 if contact.lifecycle == "junk" else 1):
+        if rng.random() < chance * (0.3 if contact.lifecycle == "other" else 1) and not contact.is_deleted:
             found.append(_deal(rng, contact))
             if rng.random() < 0.04:
                 found.append(_deal(rng, contact))
@@ -169,8 +148,8 @@ def _deals(rng: Random, contacts: Iterable[Contact]) -> list[Deal]:
     typo = next(deal for deal in won if local_day(deal.closes_at).month == 11)
     updated_at, typo.closes_at = typo.closes_at, typo.closes_at.replace(year=2052)
     typo.close(updated_at)
-    for moment in _SPECIAL[1:9]:  # up to the first load's midnight, a deal is won at each special instant
-        before = (deal for deal in won if deal.created_at < moment and deal.closes_at not in _SPECIAL)
+    for moment in SPECIAL_IN_HUBSPOT[1:9]:  # up to the first load's midnight, a deal is won at each special instant
+        before = (deal for deal in won if deal.created_at < moment and deal.closes_at not in SPECIAL_IN_HUBSPOT)
         min(before, key=lambda deal: abs(deal.closes_at - moment)).closes_at = moment
     return found
 
@@ -178,7 +157,7 @@ def _deals(rng: Random, contacts: Iterable[Contact]) -> list[Deal]:
 def _deal(rng: Random, contact: Contact) -> Deal:
     country = contact.place.country
     delay = timedelta(days=rng.lognormvariate(math.log(12), 0.9))
-    created = contact.created_at + delay * rng.uniform(0.05, 0.4)
+    created = milliseconds(contact.created_at + delay * rng.uniform(0.05, 0.4))
     won = 0.4 * _WINNING.get(country, 1)
     code = _FOREIGN[country] if country in _FOREIGN and rng.random() < 0.7 else "EUR"
     blank = code == "EUR" and rng.random() < 0.03
@@ -190,7 +169,7 @@ def _deal(rng: Random, contact: Contact) -> Deal:
         currency=Currency(None if blank else code, code),
         created_at=created,
         outcome=_pick(rng, {"won": won, "lost": 0.85 - won, None: 0.15}),
-        closes_at=contact.created_at + delay,
+        closes_at=milliseconds(contact.created_at + delay),
         updated_at=created + timedelta(minutes=rng.randrange(1, 600)),
         is_deleted=rng.random() < 0.005,
     )
@@ -200,7 +179,7 @@ def _orders(rng: Random, contacts: Sequence[Contact]) -> list[Order]:
     births = [contact.created_at for contact in contacts]
     found = []
     for number, moment in enumerate(_moments(rng, 35, 35, 6, 23)):
-        known, special = bisect_right(births, moment), moment in _SPECIAL
+        known, special = bisect_right(births, moment), moment in SPECIAL
         contact = contacts[int(known * rng.random() ** 0.5)] if known and rng.random() < 0.9 else None
         place = contact.place if contact else _pick(rng, _PLACES)
         code = _FOREIGN[place.country] if place.country in _FOREIGN and rng.random() < 0.6 else "EUR"
@@ -227,7 +206,7 @@ def _spoil(rng: Random, orders: Sequence[Order]) -> None:
     """Make the deliberate faults: 3 refused rows, 12 ids in two versions (all within a day), 0.3 % identical copies."""
     days: dict[date, list[Order]] = {}
     for order in orders:
-        if order.counts and order.ordered_at not in _SPECIAL:
+        if order.counts and order.ordered_at not in SPECIAL:
             days.setdefault(local_day(order.ordered_at), []).append(order)
     faults: list[tuple[date, Row]] = [
         (date(2025, 5, 12), {"currency": "EURO"}),
@@ -266,7 +245,8 @@ def _double(rng: Random, order: Order, number: int) -> None:
 
 def _close_deals(rng: Random, deals: Iterable[Deal], at: datetime) -> None:
     for deal in deals:
-        if deal.stage == "open" and deal.outcome and deal.closes_at <= at:
+        gone = deal.is_deleted and not deal.dirty
+        if deal.stage == "open" and deal.outcome and deal.closes_at <= at and not gone:
             deal.close(deal.closes_at + timedelta(minutes=rng.randrange(240)))
 
 
@@ -276,123 +256,3 @@ def _promote(rng: Random, deals: Iterable[Deal]) -> None:
         if deal.stage == "won" and deal.contact.lifecycle == "lead" and settled and rng.random() < 0.85:
             deal.contact.lifecycle = "customer"
             deal.contact.updated_at = max(deal.contact.updated_at, deal.updated_at)
-
-
-# --- late changes -------------------------------------------------------------------------------------------------
-
-
-class _Editor:
-    """Makes the late changes of a load, for an adjustment window of 30 days: ages are days before the load's day.
-
-    No entity is changed twice, but for the order that is cancelled and returns.
-    """
-
-    def __init__(self, rng: Random, world: _World) -> None:
-        self.rng = rng
-        self.world = world
-        self.used: set[str] = set()
-        self.day = LOAD_DAYS[0]
-        self.returning: Order | None = None
-
-    def edit(self, number: int, day: date) -> None:
-        """The changes of the load of this day (number 1, 2 or 3)."""
-        self.day = day
-        self._statuses(number)
-        self._corrections(number)
-        self._deals(number)
-        self._contacts(number)
-
-    def _age(self, moment: datetime | None) -> int:
-        return (self.day - local_day(moment)).days if moment else -1
-
-    def _touch(self, entity: Entity) -> None:
-        self.used.add(entity.id)
-        entity.dirty = True
-        entity.updated_at = self._office_hours(1)
-
-    def _office_hours(self, age: int) -> datetime:
-        return midnight(self.day - timedelta(days=age)) + timedelta(seconds=self.rng.randrange(28_800, 61_200))
-
-    def _choose(self, pool: Iterable[T], count: int, fits: Callable[[T], object]) -> list[T]:
-        free = [entity for entity in pool if entity.id not in self.used and not entity.is_deleted and fits(entity)]
-        chosen = self.rng.sample([entity for entity in free if entity.born not in _SPECIAL], count)
-        for entity in chosen:
-            self._touch(entity)
-        return chosen
-
-    def _orders(self, count: int, statuses: Sequence[str], youngest: int, oldest: int) -> list[Order]:
-        def fits(order: Order) -> bool:
-            plain = not order.broken and order.twin is None and order.status in statuses
-            return plain and youngest <= self._age(order.ordered_at) <= oldest
-
-        chosen = self._choose(self.world.orders, count, fits)
-        for order in chosen:
-            order.copied = False
-        return chosen
-
-    def _statuses(self, number: int) -> None:
-        counting = ("confirmed", "paid")
-        late = self._orders({1: 4, 2: 3, 3: 3}[number], ["new"], 2, 25)
-        if number == 2:
-            late += self._orders(1, ["new"], 36, 60)
-        for order in late:
-            order.status = "confirmed"
-        frozen = {1: 45, 3: 60}.get(number)
-        cancelled = self._orders(2, counting, 2, 26)
-        if frozen:
-            cancelled += self._orders(1, counting, frozen, frozen)
-        if number == 1:
-            (self.returning,) = self._orders(1, ["confirmed"], 5, 20)
-            cancelled.append(self.returning)
-        for order in cancelled:
-            order.status = "cancelled"
-        if number == 3 and self.returning:
-            self.returning.status = "confirmed"
-            self._touch(self.returning)
-        for order in self._orders(10, ["confirmed"], 2, 12):
-            order.status = "paid"  # changes the raw row, and no conversion
-
-    def _corrections(self, number: int) -> None:
-        for order in self._orders({1: 2, 2: 2, 3: 1}[number], ["paid"], 2, 25):
-            order.total = round(order.total * self.rng.uniform(0.3, 0.9), 2)
-        if number == 1:
-            (order,) = self._orders(1, ["paid"], 3, 20)
-            order.client = ClientId.known(self.rng, order.ordered_at)
-        if number == 2:
-            (contact,) = self._choose(self.world.contacts, 1, lambda c: self._lead(c, 3, 20) and not c.client.canonical)
-            contact.client = ClientId.known(self.rng, contact.created_at)
-
-    def _lead(self, contact: Contact, youngest: int, oldest: int) -> bool:
-        return contact.lifecycle == "lead" and youngest <= self._age(contact.created_at) <= oldest
-
-    def _won(self, youngest: int, oldest: int, oldest_first: bool = False) -> Deal:
-        def fits(deal: Deal) -> bool:
-            ordinary = deal.stage == "won" and not deal.is_deleted and deal.closed_at not in _SPECIAL
-            return ordinary and youngest <= self._age(deal.closed_at) <= oldest
-
-        pool: Iterable[Deal] = self.world.deals
-        if oldest_first:
-            pool = [next(deal for deal in self.world.deals if deal.id not in self.used and fits(deal))]
-        return self._choose(pool, 1, fits)[0]
-
-    def _deals(self, number: int) -> None:
-        reopened = self._won(38, 80) if number == 2 else self._won(2, 24)
-        reopened.stage, reopened.closed_at, reopened.outcome = "open", None, None
-        if number == 1:  # from the window to a frozen day
-            self._won(2, 24, oldest_first=True).closed_at = self._office_hours(34)
-        elif number == 2:  # inside the window
-            self._won(8, 24).closed_at = self._office_hours(4)
-        else:  # from a frozen day into the window
-            self._won(35, 60).closed_at = self._office_hours(7)
-
-    def _contacts(self, number: int) -> None:
-        dealing = {deal.contact.id for deal in self.world.deals}
-        young, old = {1: (5, 2), 2: (5, 2), 3: (4, 2)}[number]
-        contacts = self.world.contacts
-        customers = self._choose(contacts, young, lambda c: c.id in dealing and self._lead(c, 2, 26))
-        customers += self._choose(contacts, old, lambda c: c.id in dealing and self._lead(c, 35, 120))
-        for contact in customers:
-            contact.lifecycle = "customer"
-        if number == 2:  # merged into another contact; its deal stays
-            (merged,) = self._choose(contacts, 1, lambda c: c.id in dealing and self._lead(c, 3, 24))
-            merged.is_deleted = True

@@ -1,66 +1,76 @@
-"""Plays the loader: writes the demo's CRM rows into the DuckDB file, as Fivetran or Airbyte would."""
+"""The demo's loads in the DuckDB file: which are there, and the orders, written as Fivetran or Airbyte would."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from conversions_assets.demo.history import TABLES, Load
+from conversions_assets.crm import loads as crm_loads
+from conversions_assets.demo.history import Load
+from conversions_assets.demo.truth import ORDER_COLUMNS
 from conversions_assets.warehouse.base import Table
 from conversions_assets.warehouse.duckdb import DuckDBWarehouse
 
+ORDERS = Table("shop", "orders")
+HUBSPOT_LOADS = Table("hubspot", crm_loads.TABLE)
 ARROW = {"STRING": pa.string(), "FLOAT64": pa.float64(), "BOOL": pa.bool_(), "TIMESTAMP": pa.timestamp("us", tz="UTC")}
 
 
 class NotTheDemoError(Exception):
     """The file holds tables of these names that the demo did not make."""
 
+    def __init__(self, path: Path, table: Table) -> None:
+        super().__init__(
+            f"{path} already holds a table {table} that is not this demo's. Give the demo a file of its own: "
+            "CONVERSIONS_DUCKDB_PATH=.data/demo.duckdb make demo"
+        )
 
-def newest_raw_load(path: Path) -> str | None:
-    """The newest load in the file; None if the demo has not begun.
+
+def count_loads(path: Path, loads: Sequence[Load]) -> tuple[int, int]:
+    """How many of the demo's loads the file holds whole: of the shop, and of HubSpot.
 
     Raises:
-        NotTheDemoError: a table of the demo's name is there with other columns.
+        NotTheDemoError: a table of the demo's name is there that the demo did not make.
     """
-    newest = []
     with DuckDBWarehouse(path) as warehouse:
-        for name, columns in TABLES.items():
-            found = warehouse.columns(_table(name))
-            if found is None:
-                continue
-            if found != columns:
-                raise NotTheDemoError(
-                    f"{path} already holds a table {name} that is not the demo's. Give the demo a file of its own: "
-                    "CONVERSIONS_DUCKDB_PATH=.data/demo.duckdb make demo"
-                )
+        columns = warehouse.columns(ORDERS)
+    if columns not in (None, ORDER_COLUMNS):
+        raise NotTheDemoError(path, ORDERS)
     with duckdb.connect(str(path)) as connection:
-        for name in TABLES:
-            table = _table(name)
-            if connection.execute(
-                "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [table.dataset, table.name]
-            ).fetchall():
-                [(load,)] = connection.execute(f"SELECT max(_load_id) FROM {table}").fetchall()
-                newest.append(load)
-    # A load is complete once every table has it.
-    return min(newest) if len(newest) == len(TABLES) and None not in newest else None
+        of_shop = _newest_of_shop(connection) if columns else ""
+        of_hubspot = _newest_of_hubspot(connection, path, loads[0].at)
+    return sum(load.load_id <= of_shop for load in loads), sum(load.at <= of_hubspot for load in loads)
 
 
-def write_load(path: Path, load: Load) -> None:
+def _newest_of_shop(connection: duckdb.DuckDBPyConnection) -> str:
+    [(newest,)] = connection.execute(f"SELECT max(_load_id) FROM {ORDERS}").fetchall()
+    return newest or ""
+
+
+def _newest_of_hubspot(connection: duckdb.DuckDBPyConnection, path: Path, first: datetime) -> datetime:
+    """The newest whole load; the beginning of time without one. The demo's loads begin at `first`."""
+    tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'hubspot'").fetchall()
+    oldest, newest = None, None
+    if (HUBSPOT_LOADS.name,) in tables:
+        loads = f"SELECT min(load_id), max(load_id) FILTER (complete) FROM {HUBSPOT_LOADS}"
+        [(oldest, newest)] = connection.execute(loads).fetchall()
+    other = sorted({name for (name,) in tables} - {HUBSPOT_LOADS.name})
+    if (oldest is None and other) or (oldest is not None and datetime.fromisoformat(oldest) != first):
+        # Perhaps a real account's: a load of the demo would mark its records as deleted.
+        raise NotTheDemoError(path, Table("hubspot", other[0]) if other else HUBSPOT_LOADS)
+    return datetime.fromisoformat(newest) if newest else datetime.min.replace(tzinfo=UTC)
+
+
+def write_orders(path: Path, load: Load) -> None:
     """Replace the rows whose ids the load holds, in one transaction."""
     with DuckDBWarehouse(path) as warehouse:
-        for name, columns in TABLES.items():
-            warehouse.create_table(_table(name), columns)
+        warehouse.create_table(ORDERS, ORDER_COLUMNS)
+    schema = pa.schema([(column, ARROW[kind]) for column, kind in ORDER_COLUMNS.items()])
     with duckdb.connect(str(path)) as connection:
         connection.begin()
-        for name, columns in TABLES.items():
-            schema = pa.schema([(column, ARROW[kind]) for column, kind in columns.items()])
-            connection.register("arriving", pa.Table.from_pylist(load.rows[name], schema=schema))
-            connection.execute(f"DELETE FROM {_table(name)} WHERE id IN (SELECT id FROM arriving)")
-            connection.execute(f"INSERT INTO {_table(name)} SELECT * FROM arriving")
-            connection.unregister("arriving")
+        connection.register("arriving", pa.Table.from_pylist(load.orders, schema=schema))
+        connection.execute(f"DELETE FROM {ORDERS} WHERE id IN (SELECT id FROM arriving)")
+        connection.execute(f"INSERT INTO {ORDERS} SELECT * FROM arriving")
         connection.commit()
-
-
-def _table(name: str) -> Table:
-    dataset, table = name.split(".")
-    return Table(dataset, table)

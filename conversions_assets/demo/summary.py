@@ -7,7 +7,9 @@ from typing import Any
 
 import duckdb
 
-from conversions_assets.demo.history import TABLES, Load
+from conversions_assets.demo.history import Load
+
+TABLES = ("hubspot.contacts", "hubspot.deals", "shop.orders")
 
 
 def show(path: Path, loads: Sequence[Load], conversions: Sequence[str], predicted: str, seconds: float) -> None:

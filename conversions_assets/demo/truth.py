@@ -1,36 +1,39 @@
-"""The state of the demo's CRM: its entities, the raw rows they give, and the conversions that are true of them.
+"""The state of the demo's company: its entities, the orders' raw rows, and the conversions that are true of them.
 
 The truth is read from the entities (the clean currency code, the canonical client id, the winner of two versions are
 known when an entity is made), never worked out from raw rows: it can therefore judge the product's SQL and rules.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from random import Random
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PROJECT_CURRENCY = "EUR"
-CONTACTS, DEALS, ORDERS = "hubspot.contacts", "hubspot.deals", "shop.orders"
 
-_STAMPS = "updated_at TIMESTAMP, is_deleted BOOL, _load_id STRING"
-_PLACE = "country STRING, region STRING, city STRING"
-TABLES: dict[str, dict[str, str]] = {
-    name: dict(column.split() for column in f"{columns}, {_STAMPS}".split(", "))
-    for name, columns in {
-        CONTACTS: f"id STRING, created_at TIMESTAMP, ga_client_id STRING, {_PLACE}, job_title STRING, "
-        "lead_source STRING, lifecycle STRING",
-        DEALS: "id STRING, contact_id STRING, pipeline STRING, stage STRING, amount FLOAT64, currency STRING, "
-        "created_at TIMESTAMP, closed_at TIMESTAMP",
-        ORDERS: "id STRING, contact_id STRING, ordered_at TIMESTAMP, status STRING, total FLOAT64, currency STRING, "
-        f"ga_client_id STRING, {_PLACE}",
-    }.items()
+ORDER_COLUMNS = {
+    "id": "STRING",
+    "contact_id": "STRING",
+    "ordered_at": "TIMESTAMP",
+    "status": "STRING",
+    "total": "FLOAT64",
+    "currency": "STRING",
+    "ga_client_id": "STRING",
+    "country": "STRING",
+    "region": "STRING",
+    "city": "STRING",
+    "updated_at": "TIMESTAMP",
+    "is_deleted": "BOOL",
+    "_load_id": "STRING",
 }
-"""The columns of the raw tables with their BigQuery types."""
+"""The columns of `shop.orders` with their BigQuery types. What HubSpot's tables hold its loader decides."""
 
 Row = dict[str, object]
+Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,13 @@ class Place:
     city: str | None
 
     def columns(self) -> Row:
-        """Its columns in a raw table."""
+        """Its columns in a raw table, its fields in the CRM."""
         return {"country": self.country, "region": self.region, "city": self.city}
 
 
 @dataclass(kw_only=True, eq=False)
 class Entity(ABC):
-    """What every entity has. `dirty`: changed since the last load, so the next one carries its row."""
+    """What every entity has. `dirty`: changed since the last load, so the next one brings it."""
 
     id: str
     updated_at: datetime
@@ -109,18 +112,16 @@ class Entity(ABC):
     def born(self) -> datetime:
         """The moment from which the CRM knows this entity."""
 
-    @abstractmethod
-    def rows(self, load_id: str) -> list[Row]:
-        """The raw rows of this entity in a load (several where it is duplicated)."""
 
-    def audit(self, load_id: str) -> Row:
-        """The columns every table ends with."""
-        return {"updated_at": self.updated_at, "is_deleted": self.is_deleted, "_load_id": load_id}
+T = TypeVar("T", bound=Entity)
 
 
 @dataclass(kw_only=True, eq=False)
 class Contact(Entity):
-    """A HubSpot contact."""
+    """A HubSpot contact; `other` is the lifecycle stage where the company puts junk.
+
+    One that is deleted has no deals. One that was merged is deleted, and its deals belong to the one that took it over.
+    """
 
     created_at: datetime
     client: ClientId
@@ -128,26 +129,21 @@ class Contact(Entity):
     job_title: str | None
     lead_source: str | None
     lifecycle: str = "lead"
+    merged_into: "Contact | None" = None
 
     @property
     def born(self) -> datetime:
         return self.created_at
 
-    def rows(self, load_id: str) -> list[Row]:
-        row: Row = {
-            "id": self.id,
-            "created_at": self.created_at,
-            "ga_client_id": self.client.raw,
-            **self.place.columns(),
-            "job_title": self.job_title,
-            "lead_source": self.lead_source,
-            "lifecycle": self.lifecycle,
-        }
-        return [row | self.audit(load_id)]
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is there, with a client id and no empty field."""
+        fields = (self.client.canonical, self.place.region, self.place.city, self.job_title, self.lead_source)
+        return all(fields) and not self.is_deleted
 
     def truth(self) -> Truth | None:
         """The lead of this contact, if it is one now."""
-        if self.is_deleted or self.lifecycle == "junk":
+        if self.is_deleted or self.lifecycle == "other":
             return None
         return Truth(
             id=self.id,
@@ -180,32 +176,20 @@ class Deal(Entity):
     def born(self) -> datetime:
         return self.created_at
 
-    def rows(self, load_id: str) -> list[Row]:
-        row: Row = {
-            "id": self.id,
-            "contact_id": self.contact.id,
-            "pipeline": self.pipeline,
-            "stage": self.stage,
-            "amount": self.amount,
-            "currency": self.currency.raw,
-            "created_at": self.created_at,
-            "closed_at": self.closed_at,
-        }
-        return [row | self.audit(load_id)]
-
     def truth(self) -> Truth | None:
         """The closed deal, if it is won now."""
         if self.is_deleted or self.stage != "won" or self.closed_at is None:
             return None
+        contact = self.contact.merged_into or self.contact
         return Truth(
             id=self.id,
             created=self.closed_at,
             day=local_day(self.closed_at),
             value=self.amount,
             currency=self.currency.code,
-            client_id=self.contact.client.canonical,
+            client_id=contact.client.canonical,
             is_qualified=None,
-            user_id=self.contact.id,
+            user_id=contact.id,
             params=(),
         )
 
@@ -252,6 +236,7 @@ class Order(Entity):
         return self.status in ("confirmed", "paid") and not self.is_deleted
 
     def rows(self, load_id: str) -> list[Row]:
+        """The raw rows of this order in a load (two where it is duplicated)."""
         row: Row = {
             "id": self.id,
             "contact_id": self.contact.id if self.contact else None,
@@ -262,7 +247,7 @@ class Order(Entity):
             "ga_client_id": self.client.raw,
             **self.place.columns(),
         }
-        row = row | self.audit(load_id) | self.broken
+        row |= {"updated_at": self.updated_at, "is_deleted": self.is_deleted, "_load_id": load_id, **self.broken}
         if self.twin is None:
             return [row, dict(row)] if self.copied else [row]
         other = row | {name: getattr(self.twin, name) for name in ("ordered_at", "status", "total", "updated_at")}
@@ -288,45 +273,48 @@ class Order(Entity):
 
 @dataclass(frozen=True)
 class Load:
-    """One complete load of the CRM: the rows it brings, and what is true of the closed days when it has arrived."""
+    """One complete load of HubSpot and the shop, and what is true of the closed days when it has arrived.
+
+    Attributes:
+        events: what happened in HubSpot since the load before, in the order of time; each has its `at`.
+        orders: the raw rows of new and changed orders.
+        truth: conversion -> id -> its row.
+    """
 
     load_id: str
     at: datetime
-    rows: dict[str, list[Row]]
+    events: list[Event]
+    orders: list[Row]
     truth: dict[str, dict[str, Truth]]
 
 
-def take_load(at: datetime, contacts: list[Contact], deals: list[Deal], orders: list[Order]) -> Load:
+def take_load(
+    at: datetime, contacts: list[Contact], deals: list[Deal], orders: list[Order], events: list[Event]
+) -> Load:
     """Load what is new or changed since the last load, and mark it as loaded."""
     load_id = f"{at.astimezone(BERLIN):%Y%m%dT%H%M%S}"
-    tables: dict[str, Sequence[Entity]] = {CONTACTS: contacts, DEALS: deals, ORDERS: orders}
-    rows: dict[str, list[Row]] = {}
-    for name, entities in tables.items():
-        rows[name] = []
-        for entity in entities:
-            if entity.dirty and entity.born <= at:
-                entity.updated_at = min(entity.updated_at, at)
-                rows[name].extend(entity.rows(load_id))
-                entity.dirty = False
+    rows: list[Row] = []
+    for order in changed(orders, at):
+        order.updated_at = min(order.updated_at, at)
+        rows.extend(order.rows(load_id))
+    for entity in [*changed(contacts, at), *changed(deals, at), *changed(orders, at)]:
+        entity.dirty = False
     truth = {"lead": truths(contacts, at), "deal_closed": truths(deals, at), "order_confirmed": truths(orders, at)}
-    return Load(load_id, at, rows, truth)
+    return Load(load_id, at, events, rows, truth)
 
 
-def apply_load(tables: Mapping[str, list[Row]], load: Load) -> dict[str, list[Row]]:
-    """The tables after a load: every row of the load's ids is replaced by the load's rows. Nothing is changed in place.
+def changed(entities: Iterable[T], at: datetime) -> list[T]:
+    """Those that a load brings: born by then, and new or changed since the load before."""
+    return [entity for entity in entities if entity.dirty and entity.born <= at]
+
+
+def apply_load(orders: Sequence[Row], load: Load) -> list[Row]:
+    """The table `shop.orders` after a load: all rows of the load's ids are replaced. Nothing is changed in place.
 
     Duplicates inside a load therefore stay until their id is loaded again.
     """
-    result = {name: list(rows) for name, rows in tables.items()}
-    for name, rows in load.rows.items():
-        loaded = {row["id"] for row in rows}
-        result[name] = [row for row in result.get(name, []) if row["id"] not in loaded] + list(rows)
-    return result
-
-
-def summary(load: Load) -> dict[str, int]:
-    """The number of rows a load brings for each table."""
-    return {name: len(rows) for name, rows in load.rows.items()}
+    loaded = {row["id"] for row in load.orders}
+    return [row for row in orders if row["id"] not in loaded] + load.orders
 
 
 def local_day(moment: datetime) -> date:

@@ -104,6 +104,16 @@ def test_erased_and_merged_records_are_in_no_list(hubspot: Caller) -> None:
     assert len(numbers) == 4
 
 
+def test_a_close_date_has_a_time_of_day(hubspot: Caller) -> None:
+    hubspot.create("deal", close_date="2025-03-01")
+    hubspot.create("deal", close_date="2025-03-01", close_time="2025-03-01T23:59:59.999+01:00")
+    hubspot.create("deal")
+    closes = [row["properties"]["closedate"] for row in listed(hubspot, DEALS, properties="closedate")]
+    assert closes == ["2025-03-01T00:00:00.000Z", "2025-03-01T22:59:59.999Z", None]
+    [_, opportunity, _] = hubspot.fake.dialects["salesforce"].truth("Opportunity")
+    assert opportunity["CloseDate"] == "2025-03-01"
+
+
 def test_merged_deals_are_taken_over_by_a_third(hubspot: Caller) -> None:
     first, second, contact = (
         hubspot.create("deal", amount=1.0),

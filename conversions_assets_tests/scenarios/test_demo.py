@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from conversions_assets.demo.fake_crm.__main__ import make_world
+from conversions_assets.demo.fake_crm.hubspot import RECYCLE_BIN, HubSpot
 from conversions_assets.demo.history import Truth, history
 
 ROOT = Path(__file__).parent.parent.parent
@@ -64,6 +66,33 @@ def expected(name: str) -> dict[str, Truth]:
     return {f"{t.day} {t.id}": t for t in first.values() if t.day < FIRST_RERUN} | {
         f"{t.day} {t.id}": t for t in last.values() if t.day >= LAST_WINDOW
     }
+
+
+def test_hubspot_is_loaded_whole_over_http(played: tuple[Path, str]) -> None:
+    """By four loads every record that was there, or in the recycle bin, at the first one or later."""
+    folder, _ = played
+    loads = history()
+    marks = rows(folder, "SELECT load_id, complete FROM demo.hubspot._loads ORDER BY 1")
+    assert marks == [{"load_id": f"{load.at:%Y-%m-%dT%H:%M:%S.%fZ}", "complete": True} for load in loads]
+    hubspot = HubSpot(make_world(None, 1))
+    forgotten = loads[0].at - RECYCLE_BIN
+    for name, stage in (("contacts", "lifecyclestage"), ("deals", "dealstage")):
+        held = rows(folder, f"SELECT id, {stage} AS stage, created_at, _deleted, _merged_into FROM demo.hubspot.{name}")
+        there = {
+            row["id"]: {
+                "id": row["id"],
+                "stage": row["properties"][stage],
+                "created_at": datetime.fromisoformat(row["createdAt"]),
+                "_deleted": row["_deleted"],
+                "_merged_into": row["_merged_into"],
+            }
+            for row in hubspot.truth(name)
+            if "archivedAt" not in row or datetime.fromisoformat(row["archivedAt"]) > forgotten
+        }
+        assert {row["id"]: row for row in held} == there
+        assert len(held) == len(there)
+    [changed] = rows(folder, "SELECT count(*) - count(DISTINCT id) AS n FROM demo.hubspot.contacts_versions")
+    assert 0 < changed["n"] < 100
 
 
 @pytest.mark.parametrize("name", CONVERSIONS)

@@ -1,6 +1,7 @@
 """HubSpot's properties: every value is a string or null."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from conversions_assets.demo.fake_crm.catalogue import STAGES, coerce
@@ -38,7 +39,6 @@ _STANDARD: dict[str, dict[str, tuple[str, str]]] = {
         "deal_currency_code": ("currency", "enumeration"),
         "pipeline": ("pipeline", "enumeration"),
         "dealstage": ("stage", "enumeration"),
-        "closedate": ("close_date", "datetime"),
         "hs_analytics_source": ("lead_source", "enumeration"),
         "hubspot_owner_id": ("owner", "enumeration"),
     },
@@ -117,7 +117,7 @@ class Properties:
         types["hs_merged_object_ids"] = "enumeration"
         types |= {name: kind_of_value for name, (_, kind_of_value) in _STANDARD[kind].items()}
         if kind == "deal":
-            types |= {"hs_is_closed": "bool", "hs_is_closed_won": "bool"}
+            types |= {"closedate": "datetime", "hs_is_closed": "bool", "hs_is_closed_won": "bool"}
             for stage in STAGES:
                 types |= {f"hs_v2_date_entered_{stage}": "datetime", f"hs_v2_date_exited_{stage}": "datetime"}
         return types | {custom.name: _CUSTOM_TYPES[custom.type] for custom in self._world.custom(kind)}
@@ -144,7 +144,17 @@ def _entered(record: Record, name: str) -> str | None:
     return None
 
 
+def _closes(deal: Record) -> str | None:
+    """The close date, which has a time of day in HubSpot."""
+    text = deal.fields.get("close_time") or deal.fields.get("close_date")
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return milliseconds(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+
+
 _COMPUTED: dict[str, Getter] = {
+    "closedate": _closes,
     "hs_object_id": lambda record: str(record.number),
     "createdate": lambda record: milliseconds(record.created_at),
     "lastmodifieddate": lambda record: milliseconds(record.updated_at),

@@ -18,7 +18,7 @@ _MONEY = frozenset({"amount", "currency"})
 FIELDS: dict[str, frozenset[str]] = {
     "contact": _PERSON | _PLACE | {"lead_source", "lifecycle"},
     "company": frozenset({"name", "domain", "country", "city", "owner"}),
-    "deal": _MONEY | {"name", "pipeline", "stage", "close_date", "lead_source", "company", "owner"},
+    "deal": _MONEY | {"name", "pipeline", "stage", "close_date", "close_time", "lead_source", "company", "owner"},
     "lead": _PERSON
     | _PLACE
     | _MONEY
@@ -26,7 +26,10 @@ FIELDS: dict[str, frozenset[str]] = {
     "role": frozenset({"deal", "contact"}),
     "stage_change": frozenset({"deal", "stage", "amount", "close_date"}),
 }
-"""Standard fields by kind; references hold the other record's number, `close_date` an ISO date."""
+"""Standard fields by kind; references hold the other record's number, `close_date` an ISO date.
+
+`close_time` is the ISO time of the close, which HubSpot alone has; without it a deal closes at the date's begin in UTC.
+"""
 
 
 class EventError(ValueError):
