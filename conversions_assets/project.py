@@ -196,6 +196,14 @@ def use_duckdb_file(path: Path, now: datetime | None = None) -> None:
         os.environ["CONVERSIONS_NOW"] = now.isoformat()
 
 
+def write_events_in_batches() -> None:
+    """Let Dagster hand over the events of many partitions together, unless the caller has chosen a size.
+
+    Source: Dagster's `DagsterInstance.handle_new_event`.
+    """
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
+
+
 def data_docs_folder() -> Path:
     """Where Great Expectations' pages of the last runs lie: beside the warehouse's file."""
     return read_warehouse_settings().duckdb_path.parent / "data_docs"
