@@ -21,8 +21,7 @@ from conversions_assets.project import write_events_in_batches
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     """SQLite as Dagster's default has it, in the same files; batches of a run's asset events are written at once.
 
-    For dagster.yaml: `event_log_storage: {module: conversions_assets.automation.event_log, class: BatchedSqliteEventLogStorage,
-    config: {home: {env: DAGSTER_HOME}}}`
+    The project's dagster.yaml chooses it by `event_log_storage`.
     """
 
     @classmethod
