@@ -1,13 +1,18 @@
 """Every test has a cache, a clock and a warehouse of its own."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from dagster import EventLogEntry
+from dagster._core.storage.event_log import InMemoryEventLogStorage
 from sqlglot import exp
 
+from conversions_assets.automation import event_log
 from conversions_assets.warehouse import duckdb as engine
 from conversions_assets.warehouse import script
 from conversions_assets.warehouse.base import Statement
@@ -57,6 +62,30 @@ def _quick_statements() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(script, "_bind_tree", bind_tree)
         patch.setattr(engine, "to_duckdb", to_duckdb)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_dagster() -> Iterator[None]:
+    """Dagster's storages of a test: the events of many days at once, and the migrations read once."""
+    directories: dict[str | None, ScriptDirectory] = {}
+    real = ScriptDirectory.from_config
+
+    def from_config(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in directories:
+            directories[folder] = real(config)
+        return directories[folder]
+
+    def store_event_batch(storage: InMemoryEventLogStorage, events: Sequence[EventLogEntry]) -> None:
+        for alike in event_log.batches(storage, events):
+            with storage.index_connection() as connection:
+                event_log.index_events(storage, connection, alike)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        patch.setattr(InMemoryEventLogStorage, "store_event_batch", store_event_batch)
+        patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
         yield
 
 

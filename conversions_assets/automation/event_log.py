@@ -4,14 +4,14 @@ Dagster's own class opens and syncs two files for each event. Its instance hands
 one batch if DAGSTER_EVENT_BATCH_SIZE is set, but of its open storages only Postgres writes a batch at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
-from dagster import DagsterEventType, EventLogEntry, StringSource
+from dagster import EventLogEntry, StringSource
 from dagster._core.events import ASSET_EVENTS
-from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
+from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, insert
 
@@ -37,27 +37,41 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events; neighbours of one run, asset and type in one transaction for the run and one for the index."""
-        for (run_id, kind, asset), group in groupby(events, key=_kind):
-            alike = list(group)
-            if kind not in ASSET_EVENTS or asset is None or len(alike) == 1:
-                for event in alike:
-                    self.store_event(event)
-                continue
-            with self.run_connection(run_id) as connection:
-                self._insert(connection, alike)
+        for alike in batches(self, events):
+            with self.run_connection(alike[0].run_id) as connection:
+                insert_events(self, connection, alike)
             with self.index_transaction() as connection:
-                ids = self._insert(connection, alike)
-                self._store_asset_event_tags(connection, alike, ids)
-                # The table of assets keeps the last event of each type.
-                self._store_asset_event(connection, alike[-1], ids[-1])
-
-    def _insert(self, connection: Connection, events: Sequence[EventLogEntry]) -> Sequence[int]:
-        statement = insert(SqlEventLogStorageTable).returning(
-            SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
-        )
-        return connection.execute(statement, [self._event_to_row(event) for event in events]).scalars().all()
+                index_events(self, connection, alike)
 
 
-def _kind(event: EventLogEntry) -> tuple[str, DagsterEventType | None, str | None]:
-    asset = event.dagster_event.asset_key.to_string() if event.dagster_event and event.dagster_event.asset_key else None
-    return event.run_id, event.dagster_event_type, asset
+def batches(storage: SqlEventLogStorage, events: Sequence[EventLogEntry]) -> Iterator[Sequence[EventLogEntry]]:
+    """Neighbours that tell the same of many partitions of one asset; what else there is is stored one by one."""
+
+    def what(event: EventLogEntry) -> tuple[object, ...]:
+        told = event.dagster_event
+        return event.run_id, event.dagster_event_type, told and told.asset_key
+
+    for (_, kind, asset), group in groupby(events, key=what):
+        alike = list(group)
+        if kind in ASSET_EVENTS and asset and len(alike) > 1:
+            yield alike
+        else:
+            for event in alike:
+                storage.store_event(event)
+
+
+def insert_events(
+    storage: SqlEventLogStorage, connection: Connection, events: Sequence[EventLogEntry]
+) -> Sequence[int]:
+    """Insert events into the log; their ids."""
+    table = SqlEventLogStorageTable
+    statement = insert(table).returning(table.c.id, sort_by_parameter_order=True)
+    return connection.execute(statement, [storage._event_to_row(event) for event in events]).scalars().all()
+
+
+def index_events(storage: SqlEventLogStorage, connection: Connection, events: Sequence[EventLogEntry]) -> None:
+    """Insert events of one asset and type into the log that all runs share, with their tags and the asset's state."""
+    ids = insert_events(storage, connection, events)
+    storage._store_asset_event_tags(connection, events, ids)
+    # The table of assets keeps the last event of each type.
+    storage._store_asset_event(connection, events[-1], ids[-1])
