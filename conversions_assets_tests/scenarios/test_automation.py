@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import pytest
 
 from conversions_assets_tests.deployment import Deployment, make_deployment
 
@@ -114,13 +115,16 @@ def shown(run: dg.DagsterRun) -> tuple[str | None, ...]:
     return ("rerun", run.status.value, *days, run.tags.get("conversions_assets/requested_on"))
 
 
-def test_r23_loads_are_published_by_the_daemon_also_after_a_power_cut(tmp_path: Path) -> None:
+def test_r23_loads_are_published_by_the_daemon_also_after_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deployment = make_deployment(tmp_path)
     settings = "timezone: UTC\ncurrency: EUR\nautomation: {check_seconds: 1}\n"
     (tmp_path / "project.yaml").write_text(settings, encoding="utf-8")
     home = tmp_path / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(), encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
     load(deployment, "L1", 1.0, 1.0)
     assert deployment.launch("2026-01-01", "2026-01-30").success
     load(deployment, "L2", 2.0, 2.0)

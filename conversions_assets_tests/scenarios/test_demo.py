@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from conversions_assets.demo.fake_crm.__main__ import make_world
 from conversions_assets.demo.fake_crm.hubspot import RECYCLE_BIN, HubSpot
-from conversions_assets.demo.history import Truth, history
+from conversions_assets.demo.history import Load, Truth, history
 
 ROOT = Path(__file__).parent.parent.parent
 CONVERSIONS = ("lead", "deal_closed", "order_confirmed")
@@ -59,10 +61,15 @@ def rows(folder: Path, sql: str) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
+@cache
+def loads() -> Sequence[Load]:
+    """What the demo's generator makes, with the truth."""
+    return history()
+
+
 def expected(name: str) -> dict[str, Truth]:
     """What the last run that covered a day saw: the first load before 3 December, the last one from 5 December on."""
-    loads = history()
-    first, last = loads[0].truth[name], loads[-1].truth[name]
+    first, last = loads()[0].truth[name], loads()[-1].truth[name]
     return {f"{t.day} {t.id}": t for t in first.values() if t.day < FIRST_RERUN} | {
         f"{t.day} {t.id}": t for t in last.values() if t.day >= LAST_WINDOW
     }
@@ -71,11 +78,10 @@ def expected(name: str) -> dict[str, Truth]:
 def test_hubspot_is_loaded_whole_over_http(played: tuple[Path, str]) -> None:
     """By four loads every record that was there, or in the recycle bin, at the first one or later."""
     folder, _ = played
-    loads = history()
     marks = rows(folder, "SELECT load_id, complete FROM demo.hubspot._loads ORDER BY 1")
-    assert marks == [{"load_id": f"{load.at:%Y-%m-%dT%H:%M:%S.%fZ}", "complete": True} for load in loads]
+    assert marks == [{"load_id": f"{load.at:%Y-%m-%dT%H:%M:%S.%fZ}", "complete": True} for load in loads()]
     hubspot = HubSpot(make_world(None, 1))
-    forgotten = loads[0].at - RECYCLE_BIN
+    forgotten = loads()[0].at - RECYCLE_BIN
     for name, stage in (("contacts", "lifecyclestage"), ("deals", "dealstage")):
         held = rows(folder, f"SELECT id, {stage} AS stage, created_at, _deleted, _merged_into FROM demo.hubspot.{name}")
         there = {
@@ -116,7 +122,7 @@ def test_conversions_equal_the_generators_truth(played: tuple[Path, str], name: 
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_the_window_is_published_as_the_last_load_has_it(played: tuple[Path, str], name: str) -> None:
     folder, _ = played
-    truth = history()[-1].truth[name]
+    truth = loads()[-1].truth[name]
     moved = {row["id"] for row in rows(folder, f"SELECT id FROM demo.adjusted.{name}_drift WHERE kind = 'MOVED'")}
     open_rows = rows(folder, f"SELECT * FROM demo.adjusted.{name} WHERE day >= DATE '{LAST_WINDOW}'")
     active = {row["id"]: row for row in open_rows if row["status"] == "ACTIVE"}
@@ -150,7 +156,7 @@ def test_r21_frozen_days_differ_from_the_truth_only_where_the_drift_report_says(
     played: tuple[Path, str], name: str
 ) -> None:
     folder, _ = played
-    truth = history()[-1].truth[name]
+    truth = loads()[-1].truth[name]
     listed = {row["id"] for row in rows(folder, f"SELECT id FROM demo.adjusted.{name}_drift")}
     frozen = {
         row["id"]: row
