@@ -85,6 +85,7 @@ class GrantedToken(Token):
         if renew or not self._text:
             response = anonymous(self._url, self._form, self._session, self._basic)
             if not response.ok:
+                _refuse_a_website(response)
                 raise CrmError(
                     f"{self._title} refuses the grant of a token ({response.status_code}): check the secrets in the "
                     "environment, and that the app is allowed this grant"
@@ -144,6 +145,7 @@ class Client:
         if response.status_code == 401:
             response = self._send(method, path, self._token.header(renew=True), sent)
         if not response.ok:
+            _refuse_a_website(response)
             raise self._explain(response)
         return response
 
@@ -193,11 +195,21 @@ def anonymous(
     return response
 
 
-def _object(response: "Response") -> dict[str, Any]:
+def _refuse_a_website(response: "Response") -> None:
+    """A CRM says in JSON what it does not know."""
+    if response.status_code == 404 and _json(response) is None:
+        raise CrmError(f"{_origin(response.url)} has no page that a CRM has (404): check the address")
+
+
+def _json(response: "Response") -> Any:
     try:
-        answer = response.json()
+        return response.json()
     except ValueError:
-        answer = None
+        return None
+
+
+def _object(response: "Response") -> dict[str, Any]:
+    answer = _json(response)
     if not isinstance(answer, dict):
         raise CrmError(f"{_origin(response.url)} answers with something that is no JSON object: check the address")
     return answer

@@ -24,7 +24,7 @@ from conversions_assets.demo.fake_crm.faults import Fault
 from conversions_assets.demo.fake_crm.populate import populate
 from conversions_assets.demo.fake_crm.serve import serving
 from conversions_assets_tests.crm.history import happen
-from conversions_assets_tests.crm.wire import ORIGIN, session
+from conversions_assets_tests.crm.wire import ORIGIN, elsewhere, session
 from conversions_assets_tests.deployment import make_deployment
 
 SOAK = "CONVERSIONS_SOAK" in os.environ
@@ -138,6 +138,18 @@ class Conformance(ABC):
             self.load(fake, tmp_path, secret="not-the-secret")
         assert "not-the-secret" not in str(refused.value)
         assert sum(fake.gate.calls.values()) <= 2
+
+    @pytest.mark.parametrize(
+        ("status", "content"), [(None, b""), (200, b"<html>Welcome</html>"), (404, b"<html>No such page</html>")]
+    )
+    def test_a_wrong_address_is_one_sentence_and_few_calls(self, status: int | None, content: bytes) -> None:
+        wire, adapter = elsewhere(status, content)
+        crm, secrets = find_crm(self.crm)(self.settings), self.secrets(FakeCrm())
+        with pytest.raises(CrmError, match=f"{ORIGIN}.*check the address") as refused:
+            crm.tables(crm.client(secrets, Patience(backoff=0), wire))
+        assert "\n" not in str(refused.value)
+        assert not [secret for secret in secrets.values() if secret in str(refused.value)]
+        assert adapter.calls <= Patience().attempts
 
     def test_a_load_that_is_refused_in_the_middle_stores_nothing_and_the_next_one_all(self, tmp_path: Path) -> None:
         fake = FakeCrm()

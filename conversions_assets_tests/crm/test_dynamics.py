@@ -9,8 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import requests
-from requests.adapters import BaseAdapter
 
 from conversions_assets.crm.client import Client, CrmBudgetError, CrmError, Patience
 from conversions_assets.crm.source import Settings, find_crm
@@ -30,19 +28,6 @@ TEXTS = {
     "opportunities": ["stepname", "statecode", "_parentcontactid_value", "_transactioncurrencyid_value"],
     "leads": ["jobtitle", "new_gaclientid", "_parentcontactid_value", "_qualifyingopportunityid_value"],
 }
-
-
-class _Website(BaseAdapter):
-    """Answers everything with a page."""
-
-    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
-        response = requests.Response()
-        response.status_code, response._content = 200, b"<html>Welcome</html>"
-        response.request, response.url = request, str(request.url)
-        return response
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class TestDynamics(Conformance):
@@ -243,14 +228,6 @@ class TestDynamics(Conformance):
             find_crm("dynamics")(Settings())
         with pytest.raises(CrmError, match=r"knows no /api/data/v9\.2/quotes: check the address"):
             self.client(fake).call("GET", "/api/data/v9.2/quotes")
-
-    def test_an_address_of_a_website_is_one_sentence(self) -> None:
-        website = requests.Session()
-        website.mount(ORIGIN, _Website())
-        client = find_crm("dynamics")(self.settings).client(Dynamics.credentials, Patience(backoff=0), website)
-        with pytest.raises(CrmError, match=rf"{ORIGIN} answers with something that is no JSON object: check") as told:
-            client.call("GET", "/api/data/v9.2/leads")
-        assert Dynamics.credentials["tenant_id"] not in str(told.value)
 
     def test_the_token_goes_to_no_other_host(self) -> None:
         pages = dynamics._Pages(self.client(FakeCrm()), "https://acme.crm4.dynamics.com")

@@ -38,6 +38,34 @@ class _Adapter(BaseAdapter):
         self._runner.close()
 
 
+class _Elsewhere(BaseAdapter):
+    """Answers every call alike, or not at all; counts the calls."""
+
+    def __init__(self, status: int | None, content: bytes = b"") -> None:
+        super().__init__()
+        self.status, self.content, self.calls = status, content, 0
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
+        self.calls += 1
+        if self.status is None:
+            raise requests.ConnectionError("Name or service not known")
+        response = requests.Response()
+        response.status_code, response._content = self.status, self.content
+        response.request, response.url = request, str(request.url)
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def elsewhere(status: int | None, content: bytes = b"") -> tuple[requests.Session, _Elsewhere]:
+    """A session in which ORIGIN is not the CRM: it gives this answer, or without a status none."""
+    made, adapter = requests.Session(), _Elsewhere(status, content)
+    made.adapters.clear()
+    made.mount(ORIGIN, adapter)
+    return made, adapter
+
+
 def session(fake: FakeCrm) -> requests.Session:
     """A session that reaches the fake at ORIGIN, and nothing else."""
     made = requests.Session()
