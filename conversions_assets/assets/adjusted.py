@@ -13,8 +13,9 @@ from conversions_assets.adjustment.publish import publish
 from conversions_assets.adjustment.report import Published
 from conversions_assets.adjustment.scan import stale_days
 from conversions_assets.assets.conversions import conversions_key, per_day_metadata
+from conversions_assets.assets.pools import writer_pool
 from conversions_assets.assets.predicted import predicted_key
-from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
+from conversions_assets.assets.warehouse import WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.stage import Run
 from conversions_assets.warehouse.raw import RawTables
@@ -96,7 +97,7 @@ def adjusted_asset(
         ]
         + [_fresh_days_spec(conversion)],
         output_required=False,
-        pool=POOL,
+        pool=writer_pool(conversion.name),
     )
     def _adjusted(
         context: dg.AssetExecutionContext,

@@ -6,8 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+from conversions_assets.assets.pools import writer_pool
 from conversions_assets.assets.raw import raw_key
-from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
+from conversions_assets.assets.warehouse import WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.families import RULES
 from conversions_assets.contract.materialise import Materialised, materialise
@@ -53,7 +54,7 @@ def conversion_asset(
             for rule in RULES
         ],
         output_required=False,
-        pool=POOL,
+        pool=writer_pool(conversion.name),
     )
     def _conversions(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, raw_tables: dg.ResourceParam[RawTables]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from conversions_assets.assets.pools import writer_pool
 from conversions_assets.assets.raw import raw_key
-from conversions_assets.assets.warehouse import POOL, WarehouseResource
+from conversions_assets.assets.warehouse import WarehouseResource
 from conversions_assets.crm import loads
 from conversions_assets.crm.client import CrmError, Patience
 from conversions_assets.crm.source import Crm
@@ -74,7 +75,7 @@ def crm_assets(
                 dg.AssetCheckSpec(SCHEMA, asset=key, description="The CRM's columns are those of the load before."),
             )
         ],
-        pool=POOL,
+        pool=writer_pool(dataset),
     )
     def _load(
         context: dg.AssetExecutionContext, config: LoadConfig, warehouse: WarehouseResource

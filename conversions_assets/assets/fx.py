@@ -6,7 +6,8 @@ from datetime import date, timedelta
 import dagster as dg
 
 from conversions_assets.adjustment.rates import OLDEST_USED, RATES, fill_rates, newest_rate
-from conversions_assets.assets.warehouse import POOL, WarehouseResource
+from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.warehouse import WarehouseResource
 from conversions_assets.project import Project, read_clock
 
 KEY = dg.AssetKey([RATES.dataset, RATES.name])
@@ -26,7 +27,7 @@ def rates_asset(project: Project) -> dg.AssetsDefinition:
         check_specs=[
             dg.AssetCheckSpec("recent", asset=KEY, description="R24: the newest rate is recent enough to be used.")
         ],
-        pool=POOL,
+        pool=writer_pool(RATES.dataset),
     )
     def _rates(warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult[None]]:
         with warehouse.open() as session:

@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 
 from conversions_assets.assets.conversions import conversions_key
-from conversions_assets.assets.warehouse import POOL, WarehouseResource, start_run
+from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.warehouse import WarehouseResource, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.prediction.eligibility import Eligibility
 from conversions_assets.prediction.fit import Fitted, fit_model
@@ -46,7 +47,7 @@ def models_asset(conversion: Conversion, owners: Sequence[str], group: str) -> d
         f"{predicted.window_days} days. Versions: `{conversion.models}`.",
         metadata={"models": str(conversion.models), "window": f"{predicted.window_days} days"},
         check_specs=[dg.AssetCheckSpec(name, asset=key, description=description) for name, description in CHECKS],
-        pool=POOL,
+        pool=writer_pool(conversion.name),
     )
     def _models(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, raw_tables: dg.ResourceParam[RawTables]

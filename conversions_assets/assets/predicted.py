@@ -7,7 +7,8 @@ import dagster as dg
 
 from conversions_assets.assets.conversions import conversions_key, per_day_metadata, run_metadata
 from conversions_assets.assets.models import ELIGIBILITY, eligibility_result, models_key
-from conversions_assets.assets.warehouse import POOL, WarehouseResource, partition_days, start_run
+from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.warehouse import WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.stage import Run
 from conversions_assets.prediction.score import Scored, predict_days
@@ -45,7 +46,7 @@ def predicted_asset(
             dg.AssetCheckSpec("eligibility", asset=key, description=ELIGIBILITY),
             dg.AssetCheckSpec("scores", asset=key, description=SCORES),
         ],
-        pool=POOL,
+        pool=writer_pool(conversion.name),
     )
     def _predicted(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, raw_tables: dg.ResourceParam[RawTables]

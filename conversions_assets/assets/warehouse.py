@@ -18,7 +18,6 @@ from conversions_assets.warehouse.raw import RawTables, newest_load
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
 
-POOL = "duckdb"
 PROCESS = "conversions_assets/process"
 """Run tag: `<host>/<pid>/<start>` of the process that runs it, for runs of the command line, which nobody watches."""
 REQUESTED_ON = "conversions_assets/requested_on"

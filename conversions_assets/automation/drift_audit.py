@@ -7,7 +7,8 @@ import dagster as dg
 
 from conversions_assets.adjustment.publish import audit_drift
 from conversions_assets.assets.adjusted import adjusted_key
-from conversions_assets.assets.warehouse import POOL, WarehouseResource, start_run
+from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.warehouse import WarehouseResource, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.warehouse.raw import RawTables
 
@@ -21,7 +22,7 @@ class DriftAuditConfig(dg.Config):
 def drift_audit_job(conversions: Sequence[Conversion]) -> dg.JobDefinition:
     """One step that audits one conversion after the other: each is one scan of its history."""
 
-    @dg.op(name="audit_drift", pool=POOL)
+    @dg.op(name="audit_drift", pool=writer_pool("drift_audit"))
     def _audit(
         context: dg.OpExecutionContext,
         config: DriftAuditConfig,

@@ -9,8 +9,9 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from conversions_assets.adjustment.scan import Scan, scan
 from conversions_assets.assets.adjusted import adjusted_key, daily_keys, fresh_days_result, published_keys
 from conversions_assets.assets.conversions import run_metadata
+from conversions_assets.assets.pools import reader_pool
 from conversions_assets.assets.raw import raw_key
-from conversions_assets.assets.warehouse import POOL, REQUESTED_ON, WarehouseResource, start_run
+from conversions_assets.assets.warehouse import REQUESTED_ON, WarehouseResource, start_run
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.stage import Run
 from conversions_assets.warehouse.raw import RawTables
@@ -51,7 +52,7 @@ def scan_job(conversions: Sequence[Conversion]) -> dg.JobDefinition:
     """One step that scans one conversion after the other; the sensor asks for one per run."""
     known = {conversion.name: conversion for conversion in conversions}
 
-    @dg.op(name="scan_window", pool=POOL)
+    @dg.op(name="scan_window", pool=reader_pool())
     def _scan(
         context: dg.OpExecutionContext,
         config: ScanConfig,

@@ -1,0 +1,20 @@
+"""Which runs wait for each other (R13): the pools of assets and jobs, of which the queue starts one run at a time."""
+
+from conversions_assets.project import read_warehouse_settings
+
+
+def writer_pool(name: str) -> str:
+    """The pool of what writes under a name: a conversion, or the dataset of a CRM.
+
+    DuckDB's file has one writer, so all share one pool. In BigQuery each conversion has its own.
+    """
+    return "duckdb" if _is_duckdb() else f"bigquery_{name}"
+
+
+def reader_pool() -> str | None:
+    """The pool of what only reads: none in BigQuery, where nobody waits for a reader."""
+    return "duckdb" if _is_duckdb() else None
+
+
+def _is_duckdb() -> bool:
+    return read_warehouse_settings().kind == "duckdb"
