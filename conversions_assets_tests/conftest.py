@@ -15,7 +15,7 @@ from sqlglot import exp
 from conversions_assets.automation import event_log
 from conversions_assets.warehouse import duckdb as engine
 from conversions_assets.warehouse import script
-from conversions_assets.warehouse.base import Statement
+from conversions_assets.warehouse.base import Statement, Table
 from conversions_assets_tests.shop import Shop, make_shop
 
 
@@ -34,7 +34,7 @@ def _own_environment(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _quick_statements() -> Iterator[None]:
     """Complete and translate each of our own statements once: thousands of small runs send the same."""
-    bound: dict[Any, exp.Expr] = {}
+    bound: dict[Any, tuple[exp.Expr, set[str]]] = {}
     ours: set[int] = set()
     translated: dict[Any, str] = {}
     real_bind, real_translation = script._bind_tree, engine.to_duckdb
@@ -43,13 +43,14 @@ def _quick_statements() -> Iterator[None]:
         template: exp.Expr, tables: Mapping[str, Any], params: Mapping[str, Any], columns: Mapping[str, str]
     ) -> Statement:
         lists = tuple((name, tuple(value)) for name, value in params.items() if isinstance(value, list | tuple))
-        places = tuple((name, str(target)) for name, target in tables.items())
+        places = tuple((name, target if isinstance(target, Table) else str(target)) for name, target in tables.items())
         key = (id(template), places, lists, tuple(columns.items()))
         if key not in bound:
-            bound[key] = real_bind(template, tables, params, columns).tree
-            ours.add(id(bound[key]))
-        used = {parameter.name for parameter in bound[key].find_all(exp.Parameter)}
-        return Statement(bound[key], {name: value for name, value in params.items() if name in used})
+            tree = real_bind(template, tables, params, columns).tree
+            bound[key] = tree, {parameter.name for parameter in tree.find_all(exp.Parameter)}
+            ours.add(id(tree))
+        tree, used = bound[key]
+        return Statement(tree, {name: value for name, value in params.items() if name in used})
 
     def to_duckdb(tree: exp.Expr, float_columns: Iterable[str] = ()) -> str:
         if id(tree) not in ours:

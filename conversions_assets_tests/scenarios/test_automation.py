@@ -123,7 +123,11 @@ def test_r23_loads_are_published_by_the_daemon_also_after_a_power_cut(
     (tmp_path / "project.yaml").write_text(settings, encoding="utf-8")
     home = tmp_path / "home"
     home.mkdir()
-    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(), encoding="utf-8")
+    shipped = (ROOT / "dagster.yaml").read_text(encoding="utf-8")
+    quick = shipped.replace("poll_interval_seconds: 15", "poll_interval_seconds: 1")
+    quick = quick.replace("free_slots_after_run_end_seconds: 30", "free_slots_after_run_end_seconds: 1")
+    assert quick.count(": 1\n") == shipped.count(": 1\n") + 2
+    (home / "dagster.yaml").write_text(quick, encoding="utf-8")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     load(deployment, "L1", 1.0, 1.0)
     assert deployment.launch("2026-01-01", "2026-01-30").success

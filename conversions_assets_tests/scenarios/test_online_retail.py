@@ -36,8 +36,8 @@ SQL = Path(__file__).with_name("online_retail.sql")
 LONDON = ZoneInfo("Europe/London")
 FIRST_DAY = date(2010, 12, 1)
 SOAK = bool(os.environ.get("CONVERSIONS_SOAK"))
-LOADS = [date(2011, 3, 1) + timedelta(days=n) for n in range(282 if SOAK else 45)]
-EVERY = 1 if SOAK else 5
+LOADS = [date(2011, 3, 1) + timedelta(days=n) for n in range(282 if SOAK else 36)]
+EVERY = 1 if SOAK else 6
 """Every so many loads go through the sensors and Dagster's runs; `make soak-retail` sends each of the year."""
 W = timedelta(days=30)
 ONE_DAY = timedelta(days=1)
