@@ -20,7 +20,8 @@ FROM versions AS v
 LEFT JOIN known AS p ON p.id = v.id;
 
 DELETE FROM published
-WHERE published.id IN (SELECT id FROM versions WHERE reason <> 'PUBLISHED');
+WHERE published.day BETWEEN @first_home AND @last_home
+  AND published.id IN (SELECT id FROM versions WHERE reason <> 'PUBLISHED');
 
 INSERT INTO published
 SELECT COLUMNS_OF(v) FROM versions AS v;

@@ -52,6 +52,7 @@ def publish(
         refuse_uncomputed(warehouse, f"predicted/{conversion.name}", conversion.scored_days, days)
     window = read_window(warehouse, conversion, run)
     params = _params(conversion, days, window, run)
+    params |= _homes(warehouse, days, _tables(conversion), params)
     columns = published_columns(conversion)
     tables = scores.with_scores(warehouse, conversion, _tables(conversion), params)
     beside = _look(warehouse, conversion, days, run, window, tables, params, progress)
@@ -101,7 +102,7 @@ def _look(
     Returns the days beside the run's own on which a sighting counts (R17, R18).
     """
     warehouse.execute(bind(HERE / "sightings.sql", tables, params))
-    scores.add_candidates(warehouse, conversion, tables)
+    scores.add_candidates(warehouse, conversion, tables, params)
     differing, missing = _count_candidates(warehouse)
     progress(f"{differing:,} ids of {days} differ from what is published; window from {window.first} to {window.last}")
     beside = window.seen_beside(days, conversion.start_date, something_missing=missing > 0)
@@ -133,9 +134,10 @@ def audit_drift(
         "seen_at": _seen_at(warehouse, conversion, run),
     }
     tables = _tables(conversion) | {"stored": _STAGED, "quarantine": NOTHING_STAGED}
+    params |= _homes(warehouse, days, tables, params)
     tables = scores.with_scores(warehouse, conversion, tables, params)
     warehouse.execute(bind(HERE / "sightings.sql", tables, params))
-    scores.add_candidates(warehouse, conversion, tables)
+    scores.add_candidates(warehouse, conversion, tables, params)
     for script in ("cases.sql", "drift.sql"):
         warehouse.execute(bind(HERE / script, tables, params))
     scores.add_to_drift(warehouse, conversion)
@@ -152,8 +154,8 @@ def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
         create_tables_of_scores(warehouse, conversion)
     warehouse.create_table(conversion.published, published_columns(conversion))
     warehouse.create_table(conversion.ledger, LEDGER)
-    warehouse.create_table(conversion.drift, DRIFT)
-    warehouse.create_table(conversion.published_days, PUBLISHED_DAYS)
+    warehouse.create_table(conversion.drift, DRIFT, by_day=False)
+    warehouse.create_table(conversion.published_days, PUBLISHED_DAYS, by_day=False)
     warehouse.create_table(conversion.raw_rows, RAW_ROWS)
 
 
@@ -202,6 +204,16 @@ def _params(conversion: Conversion, days: Days, window: Window, run: Run) -> dic
         "thaws": run.thaw is not None,
         "thaw_note": run.thaw,
     }
+
+
+def _homes(
+    warehouse: Warehouse, days: Days, tables: Mapping[str, Table | exp.Query], params: Mapping[str, Any]
+) -> dict[str, date]:
+    """The days between which lies all that is published and that a run over `days` could change."""
+    [statement] = bind(HERE / "homes.sql", tables, params)
+    [found] = warehouse.query(statement)
+    first, last = (found["first_home"] or days.first, found["last_home"] or days.last)
+    return {"first_home": min(first, days.first), "last_home": max(last, days.last)}
 
 
 def _frozen_days(warehouse: Warehouse, conversion: Conversion, window: Window) -> Days | None:

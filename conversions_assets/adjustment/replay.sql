@@ -10,7 +10,7 @@ WITH touched AS (
 sized AS (
   SELECT t.day, COUNT(p.id) AS row_count
   FROM touched AS t
-  LEFT JOIN published AS p ON p.day = t.day
+  LEFT JOIN (SELECT * FROM published WHERE day BETWEEN @first_home AND @last_home) AS p ON p.day = t.day
   GROUP BY t.day
 ),
 compared AS (
@@ -19,7 +19,10 @@ compared AS (
   WHERE s.rows_before < @most_rows
 ),
 ids AS (
-  SELECT p.id FROM published AS p JOIN compared AS t ON t.day = p.day
+  SELECT p.id
+  FROM published AS p
+  JOIN compared AS t ON t.day = p.day
+  WHERE p.day BETWEEN @first_home AND @last_home
   UNION DISTINCT
   SELECT l.id FROM ledger AS l JOIN compared AS t ON t.day = l.day_after
 ),
@@ -40,6 +43,7 @@ shown AS (
   SELECT p.id, ROW_AS_JSON(p) AS row_now
   FROM published AS p
   JOIN compared AS t ON t.day = p.day
+  WHERE p.day BETWEEN @first_home AND @last_home
 )
 SELECT
   (SELECT COUNT(*) FROM touched) AS touched_days,

@@ -26,8 +26,8 @@ WITH compared AS (
     -- predicted for the first time: what the SQL says stands until there is a score
     COALESCE(p.value_source = 'REPORTED' AND p.status = 'ACTIVE', FALSE) AND n.predicted_value IS NULL AS waits
   FROM stored AS s
-  LEFT JOIN scores AS n ON n.id = s.id AND n.day = s.day
-  LEFT JOIN published AS p ON p.id = s.id
+  LEFT JOIN (SELECT * FROM scores WHERE day BETWEEN @first_day AND @last_day) AS n ON n.id = s.id AND n.day = s.day
+  LEFT JOIN (SELECT * FROM published WHERE day BETWEEN @first_home AND @last_home) AS p ON p.id = s.id
   LEFT JOIN (SELECT id, COUNT(*) AS rescored FROM ledger WHERE reason = 'RESCORED' GROUP BY id) AS r ON r.id = s.id
   WHERE s.day BETWEEN @first_day AND @last_day
 )

@@ -15,7 +15,7 @@ FROM (
   FROM own AS o
   JOIN scored AS s ON s.id = o.id AND s.day = o.day
   JOIN published AS p ON p.id = o.id
-  WHERE p.status = 'ACTIVE'
+  WHERE p.status = 'ACTIVE' AND p.day BETWEEN @first_home AND @last_home
 ) AS r
 WHERE (r.value_before IS NULL) <> (r.reported_value IS NULL)
   OR ABS(r.reported_value - r.value_before) >= 0.00499999
@@ -26,7 +26,7 @@ SELECT p.*
 FROM published AS p
 JOIN reported AS r ON r.id = p.id
 LEFT JOIN candidates AS c ON c.id = r.id
-WHERE c.id IS NULL;
+WHERE c.id IS NULL AND p.day BETWEEN @first_home AND @last_home;
 
 INSERT INTO candidates (id, missing)
 SELECT r.id, FALSE

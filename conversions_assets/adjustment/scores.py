@@ -34,10 +34,10 @@ def with_scores(
     return {**tables, "stored": exp.select("*").from_("scored"), "covered": _covered(conversion)}
 
 
-def add_candidates(warehouse: Warehouse, conversion: Conversion, tables: Tables) -> None:
+def add_candidates(warehouse: Warehouse, conversion: Conversion, tables: Tables, params: Mapping[str, Any]) -> None:
     """After sightings.sql: leads whose reported value alone has changed."""
     if conversion.predicted is not None:
-        warehouse.execute(bind(HERE / "scored_candidates.sql", tables, {}))
+        warehouse.execute(bind(HERE / "scored_candidates.sql", tables, params))
 
 
 def add_to_versions(warehouse: Warehouse, conversion: Conversion, tables: Tables, params: Mapping[str, Any]) -> None:
@@ -59,7 +59,8 @@ def newest_values(conversion: Conversion) -> dict[str, exp.Query]:
         return {}
     value = exp.column("predicted_value").as_("value")
     currency = exp.Literal.string(conversion.project.currency).as_("currency")
-    return {"stored": exp.select("id", "day", value, currency).from_(conversion.scores.expression)}
+    newest = exp.select("id", "day", value, currency).from_(conversion.scores.expression)
+    return {"stored": newest.where(parse_expression("day BETWEEN @first_window_day AND @last_window_day"))}
 
 
 def ledger_with_scores(warehouse: Warehouse, conversion: Conversion) -> Table | exp.Query:

@@ -1,6 +1,6 @@
 -- What the run's own days hold now, and which ids of them could change anything. Reads `stored`, `published`.
 -- Leaves `own` (one row per id), `candidates` (ids whose state differs from what is published) and `known`: what is published
--- of them, so that the large table is read once.
+-- of them, so that the large table is read once. What the run could change is published between @first_home and @last_home (homes.sql).
 
 CREATE OR REPLACE TEMP TABLE own AS
 SELECT s.id, s.client_id, s.created, s.value, s.currency, s.is_qualified, s.params, s.user_id, s.day
@@ -19,7 +19,7 @@ WHERE s.day BETWEEN @first_day AND @last_day
 CREATE OR REPLACE TEMP TABLE candidates AS
 SELECT o.id, FALSE AS missing
 FROM own AS o
-LEFT JOIN published AS p ON p.id = o.id
+LEFT JOIN (SELECT * FROM published WHERE day BETWEEN @first_home AND @last_home) AS p ON p.id = o.id
 WHERE p.id IS NULL
   OR p.day <> o.day
   OR p.status = 'RETRACTED'
@@ -40,4 +40,5 @@ WHERE p.day BETWEEN @first_day AND @last_day
 CREATE OR REPLACE TEMP TABLE known AS
 SELECT p.*
 FROM published AS p
-JOIN candidates AS c ON c.id = p.id;
+JOIN candidates AS c ON c.id = p.id
+WHERE p.day BETWEEN @first_home AND @last_home;

@@ -98,7 +98,7 @@ def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
     """Make the conversion's tables of the dataset `conversions` unless they are there."""
     warehouse.create_table(conversion.stored, STORED)
     warehouse.create_table(conversion.quarantine, QUARANTINE)
-    warehouse.create_table(conversion.covered, COVERED_DAYS)
+    warehouse.create_table(conversion.covered, COVERED_DAYS, by_day=False)
 
 
 def refuse_other_zone(warehouse: Warehouse, conversion: Conversion) -> None:

@@ -32,8 +32,9 @@ def read_profile(
     """
     params = {"first_day": days.first, "last_day": days.last}
     [statement] = bind(HERE / "profile.sql", {}, params)
-    # R4: what the project's default fills was NULL.
-    filled = {name: f"s.{name} IS NOT NULL" for name in NAMES} | {"currency": "s.states_currency"}
+    # R4: what the project's default fills was NULL, and BigQuery keeps an empty array where params were.
+    filled = {name: f"s.{name} IS NOT NULL" for name in NAMES}
+    filled |= {"currency": "s.states_currency", "params": "ARRAY_LENGTH(s.params) > 0"}
     counted = {f"filled_{name}": filled[name] for name in returned}
     if "params" in returned:
         counted |= {f"geo_{key}": f"has_key(s.params, '{key}')" for key in GEO_KEYS}

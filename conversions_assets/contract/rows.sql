@@ -75,7 +75,7 @@ FROM (
         IF(@latest_wins, -1, 1) * UNIX_MICROS(created),
         CASE WHEN is_qualified THEN 0 WHEN is_qualified IS NULL THEN 1 ELSE 2 END,
         IF(client_id IS NULL, 1, 0) + IF(value IS NULL, 1, 0) + IF(is_qualified IS NULL, 1, 0)
-          + IF(params IS NULL, 1, 0) + IF(user_id IS NULL, 1, 0),
+          + IF(ARRAY_LENGTH(params) > 0, 0, 1) + IF(user_id IS NULL, 1, 0),
         canonical
     ) AS place
   FROM (
@@ -87,7 +87,8 @@ FROM (
         as_is(s.currency) AS currency,
         as_is(s.id) AS id,
         as_is(s.is_qualified) AS is_qualified,
-        as_is(s.params) AS params,
+        -- BigQuery keeps an empty array where DuckDB keeps NULL
+        as_is(IF(ARRAY_LENGTH(s.params) > 0, s.params, NULL)) AS params,
         as_is(s.user_id) AS user_id,
         s.value AS value
       )) AS canonical

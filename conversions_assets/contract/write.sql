@@ -50,7 +50,7 @@ SELECT DISTINCT
     IF(
       p.day IS NOT NULL,
       [STRUCT('removed' AS key, 'R9: looks personal' AS value)],
-      s.params
+      IF(ARRAY_LENGTH(s.params) > 0, s.params, NULL)
     ) AS params,
     as_is(s.user_id) AS user_id
   )) AS row
@@ -61,9 +61,9 @@ WHERE s.refusal IS NOT NULL
   AND (s.day BETWEEN @first_day AND @last_day OR s.created > @latest_created);
 
 DELETE FROM quarantine
-WHERE (
-    quarantine.day BETWEEN @first_day AND @last_day
-    OR (quarantine.day > @last_day AND quarantine.id IN (SELECT id FROM staged))
+WHERE quarantine.day >= @first_day
+  AND (
+    quarantine.day <= @last_day OR quarantine.id IN (SELECT id FROM staged)
   )
   AND NOT EXISTS (
     SELECT 1
@@ -74,7 +74,8 @@ WHERE (
 INSERT INTO quarantine (id, day, rule, reason, row, crm_load_id, run_id, quarantined_at)
 SELECT r.id, r.day, r.rule, r.reason, r.row, @crm_load_id, @run_id, @now
 FROM refused AS r
-LEFT JOIN quarantine AS kept ON kept.day = r.day AND kept.row = r.row AND kept.reason = r.reason
+LEFT JOIN (SELECT day, row, reason FROM quarantine WHERE day >= @first_day) AS kept
+  ON kept.day = r.day AND kept.row = r.row AND kept.reason = r.reason
 WHERE kept.day IS NULL;
 
 -- A day counts as covered also without a row; the version says which SQL it was computed with (R31).

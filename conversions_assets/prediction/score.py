@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from conversions_assets.prediction.features import only_features, read_features
 from conversions_assets.prediction.models import NO_MODEL, StoredModel, newest_model
 from conversions_assets.prediction.tables import MICROS_PER_DAY, Tables, create_tables, cut_off, link, reading
 from conversions_assets.prediction.training import AGE
-from conversions_assets.warehouse.base import Warehouse
+from conversions_assets.warehouse.base import Statement, Warehouse
 from conversions_assets.warehouse.dialect import parse_expression
 from conversions_assets.warehouse.script import bind
 
@@ -78,6 +78,7 @@ def predict_days(
         progress(f"scores stay as they are: {problem}")
     params = _params(conversion, predicted, days, run, model, until)
     warehouse.execute(bind(HERE / "scores.sql", tables, params))
+    params |= _changed(warehouse, days)
     with warehouse.transaction():
         warehouse.execute(bind(HERE / "write_scores.sql", tables, params))
     [summing] = bind(HERE / "score_days.sql", tables, params)
@@ -134,6 +135,15 @@ def _leave_scores(warehouse: Warehouse, model: StoredModel, estimator: "Predicte
     fresh["model_version"] = model.version
     warehouse.load("fresh", fresh)
     return len(fresh)
+
+
+def _changed(warehouse: Warehouse, days: Days) -> dict[str, date]:
+    """The days between which lies what `scores_now` changes: the run's own, and of leads that have matured."""
+    first, last = (exp.func(name, exp.column("day")).as_(name.lower()) for name in ("MIN", "MAX"))
+    changed = exp.select(first, last).from_("scores_now").where(parse_expression("NOT is_same"))
+    [found] = warehouse.query(Statement(changed))
+    first_day, last_day = found["min"] or days.first, found["max"] or days.last
+    return {"first_changed": min(first_day, days.first), "last_changed": max(last_day, days.last)}
 
 
 def _kept(conversion: Conversion) -> exp.Query:

@@ -22,7 +22,7 @@ Tables = dict[str, Table | exp.Query]
 def create_tables(warehouse: Warehouse, conversion: Conversion) -> None:
     """Make the conversion's tables of the dataset `predicted` unless they are there."""
     warehouse.create_table(conversion.scores, SCORES)
-    warehouse.create_table(conversion.scored_days, SCORED_DAYS)
+    warehouse.create_table(conversion.scored_days, SCORED_DAYS, by_day=False)
     warehouse.create_table(conversion.models, MODELS)
 
 

@@ -1,7 +1,9 @@
 -- R12: `scores_now` into `predicted.<name>`, inside one transaction. Rows that are the same stay untouched.
+-- What changes lies between @first_changed and @last_changed.
 
 DELETE FROM scores
-WHERE (
+WHERE scores.day BETWEEN @first_changed AND @last_changed
+  AND (
     scores.day BETWEEN @first_day AND @last_day
     OR EXISTS (SELECT 1 FROM scores_now AS n WHERE n.id = scores.id AND n.day = scores.day)
   )
@@ -19,8 +21,9 @@ SELECT
   n.id, n.user_id, n.day, n.probability, n.expected_target_value, n.predicted_value, n.value_source, n.model_version,
   n.scored_at, n.target_conversions, n.realised_target_value
 FROM scores_now AS n
-LEFT JOIN scores AS kept ON kept.id = n.id AND kept.day = n.day
-WHERE kept.id IS NULL;
+LEFT JOIN (SELECT id, day FROM scores WHERE day BETWEEN @first_changed AND @last_changed) AS kept
+  ON kept.id = n.id AND kept.day = n.day
+WHERE n.day BETWEEN @first_changed AND @last_changed AND kept.id IS NULL;
 
 -- R23: which conversions and which model the scores of a day are of; `adjusted` takes it over when it has applied them.
 CREATE OR REPLACE TEMP TABLE scored_now AS

@@ -109,8 +109,11 @@ class Warehouse(Protocol):
     def columns(self, table: Table) -> dict[str, str] | None:
         """Names and BigQuery types of a table's columns; None if there is no such table."""
 
-    def create_table(self, table: Table, columns: Mapping[str, str]) -> None:
+    def create_table(self, table: Table, columns: Mapping[str, str], by_day: bool = True) -> None:
         """Make a table (and its dataset) unless it exists: partitioned by `day`, clustered by `id`.
+
+        Args:
+            by_day: False for a table that is always read whole, such as one row per day: partitions would only cost.
 
         Columns that an existing table lacks are added, NULL in its rows.
         """

@@ -138,11 +138,11 @@ class BigQueryWarehouse:
         found = self._find(table)
         return None if found is None else sql.column_types(found.schema)
 
-    def create_table(self, table: Table, columns: Mapping[str, str]) -> None:
+    def create_table(self, table: Table, columns: Mapping[str, str], by_day: bool = True) -> None:
         found = self._find(table)
         if found is None:
             self._create_dataset(table.dataset)
-            self._run([sql.created_table(table, columns)])
+            self._run([sql.created_table(table, columns, by_day)])
         else:
             present = sql.column_types(found.schema)
             missing = {name: kind for name, kind in columns.items() if name not in present}

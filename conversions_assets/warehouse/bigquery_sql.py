@@ -70,10 +70,10 @@ def query_parameters(params: Mapping[str, Any]) -> "list[ScalarQueryParameter | 
     ]
 
 
-def created_table(table: Table, columns: Mapping[str, str]) -> Statement:
-    """CREATE TABLE IF NOT EXISTS, by day and id where the table has these columns."""
+def created_table(table: Table, columns: Mapping[str, str], by_day: bool) -> Statement:
+    """CREATE TABLE IF NOT EXISTS, clustered by id and, if wanted, partitioned by day where it has these columns."""
     properties: list[exp.Expr] = []
-    if columns.get(DAY) == "DATE":
+    if by_day and columns.get(DAY) == "DATE":
         properties.append(exp.PartitionedByProperty(this=exp.column(DAY, quoted=True)))
     if ID in columns:
         properties.append(exp.Cluster(expressions=[exp.column(ID, quoted=True)]))

@@ -156,7 +156,7 @@ class DuckDBWarehouse:
         ).fetchall()
         return {name: bigquery_type(kind) for name, kind in rows} or None
 
-    def create_table(self, table: Table, columns: Mapping[str, str]) -> None:
+    def create_table(self, table: Table, columns: Mapping[str, str], by_day: bool = True) -> None:
         present = self.columns(table)
         if present is None:
             schema = exp.Create(this=exp.to_identifier(table.dataset, quoted=True), kind="SCHEMA", exists=True)

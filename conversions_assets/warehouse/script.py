@@ -110,6 +110,9 @@ def _json_field(alias: str, column: str, kind: str) -> exp.Expr:
     value = exp.column(column, table=alias)
     if kind == "TIMESTAMP":
         return _completed(f"as_is(FORMAT_TIMESTAMP('{ISO_MICROSECONDS}', value))", value)
+    if kind.startswith("ARRAY"):
+        # BigQuery keeps an empty array where DuckDB keeps NULL.
+        return _completed("as_is(IF(ARRAY_LENGTH(value) > 0, value, NULL))", value)
     return value if kind in ("FLOAT64", "NUMERIC") else _completed("as_is(value)", value)
 
 
