@@ -16,7 +16,9 @@ from conversions_assets.automation import event_log
 from conversions_assets.warehouse import duckdb as engine
 from conversions_assets.warehouse import script
 from conversions_assets.warehouse.base import Statement, Table
-from conversions_assets_tests.shop import Shop, make_shop
+from conversions_assets_tests.engines import bigquery_address, bigquery_client, pytest_generate_tests, shop
+
+__all__ = ["bigquery_address", "bigquery_client", "pytest_generate_tests", "shop"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,12 +90,6 @@ def _quick_dagster() -> Iterator[None]:
         patch.setattr(InMemoryEventLogStorage, "store_event_batch", store_event_batch)
         patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
         yield
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    """An empty shop with the conversion `order`, W = 10, in UTC and EUR."""
-    return make_shop(tmp_path)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

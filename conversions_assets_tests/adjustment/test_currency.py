@@ -9,7 +9,6 @@ import pytest
 from conversions_assets.adjustment.rates import RATES, fill_rates
 from conversions_assets.project import Project
 from conversions_assets.warehouse.base import WarehouseError
-from conversions_assets.warehouse.duckdb import DuckDBWarehouse
 from conversions_assets_tests.adjustment.model import replayed
 from conversions_assets_tests.shop import UNGUARDED, Shop, day, order
 
@@ -99,7 +98,7 @@ def test_r24_a_table_of_rates_of_another_form_is_refused(shop: Shop) -> None:
 
 def test_r24_the_history_of_the_package_fills_the_table_and_changes_no_rate(shop: Shop) -> None:
     set_rates(shop, ("01-30", "USD", 7.0))
-    with DuckDBWarehouse(shop.path) as warehouse:
+    with shop.open() as warehouse:
         history = fill_rates(warehouse)
         fill_rates(warehouse)
     [found] = shop.query(

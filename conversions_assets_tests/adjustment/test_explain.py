@@ -4,12 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 from conversions_assets.adjustment.explain import explain
 from conversions_assets.project import Clock
-from conversions_assets.warehouse.duckdb import DuckDBWarehouse
 from conversions_assets_tests.shop import Shop, day, order
 
 
 def told(shop: Shop, id: str) -> str | None:
-    with DuckDBWarehouse(shop.path) as warehouse:
+    with shop.open() as warehouse:
         return explain(warehouse, shop.conversion, id, Clock(shop.now, replaced=True))
 
 

@@ -10,7 +10,6 @@ from conversions_assets.contract.data_docs import write_page
 from conversions_assets.contract.materialise import Materialised
 from conversions_assets.contract.suite import Outcome
 from conversions_assets.warehouse.dialect import to_duckdb
-from conversions_assets.warehouse.duckdb import DuckDBWarehouse
 from conversions_assets.warehouse.script import bind
 from conversions_assets_tests.shop import Shop, day, order
 
@@ -130,7 +129,7 @@ def test_r09_personal_values_go_nowhere(shop: Shop) -> None:
         ]
     )
     told: list[str] = []
-    with DuckDBWarehouse(shop.path) as warehouse:
+    with shop.open() as warehouse:
         result = materialise.materialise(
             warehouse, shop.conversion, Days(day("01-10"), day("01-10")), shop.run(), told.append
         )

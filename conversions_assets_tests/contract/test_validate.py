@@ -8,7 +8,6 @@ from conversions_assets.__main__ import main
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.validate import Preview, preview
 from conversions_assets.project import Clock
-from conversions_assets.warehouse.duckdb import DuckDBWarehouse
 from conversions_assets_tests.deployment import make_deployment
 from conversions_assets_tests.shop import Shop, make_shop, order
 
@@ -16,7 +15,7 @@ CITY = [{"key": "city", "value": "Musterhausen"}]
 
 
 def _preview(shop: Shop, days: int = 60) -> Preview:
-    with DuckDBWarehouse(shop.path) as warehouse:
+    with shop.open() as warehouse:
         return preview(warehouse, shop.conversion, days, Clock(shop.now, replaced=True))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from conversions_assets_tests.shop import Shop, day, make_shop, order
-from conversions_assets_tests.warehouse.bigquery_shop import BigQueryShop, make_bigquery_shop
+from conversions_assets_tests.warehouse.bigquery_shop import BigQueryShop, shop_of
+from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
 
 CITY = [{"key": "City", "value": "Bonn"}, {"key": "country", "value": "DE"}]
 FIRST = [
@@ -39,11 +40,11 @@ COUNTS = ("returned_rows", "ids", "quarantined_rows", "repeated_ids", "conflicti
 
 
 @pytest.fixture
-def on_bigquery(bigquery_address: str, tmp_path: Path) -> BigQueryShop:
+def on_bigquery(bigquery_client: EmulatedClient, tmp_path: Path) -> BigQueryShop:
     """The shop in a project of the test's own."""
     folder = tmp_path / "bigquery"
     folder.mkdir()
-    return make_bigquery_shop(folder, bigquery_address, re.sub(r"[^a-z0-9-]", "-", tmp_path.name.lower()))
+    return shop_of(folder, bigquery_client)
 
 
 def _comparable(value: Any, name: str = "") -> Any:
