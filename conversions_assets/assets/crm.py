@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from conversions_assets.crm.load import LoadReport
 
 COMPLETE, SCHEMA = "complete_load", "schema"
+# dlt's types as queries call them.
+BIGQUERY_TYPES = {
+    "text": "STRING",
+    "double": "FLOAT64",
+    "bigint": "INT64",
+    "bool": "BOOL",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+}
 
 
 class LoadConfig(dg.Config):
@@ -129,7 +138,7 @@ def _result(key: dg.AssetKey, report: "LoadReport", is_object: bool) -> dg.Mater
     name = key.path[-1]
     rows, deleted = report.counts.get(name, (0, 0))
     cursor = report.cursors.get(name)
-    columns = [dg.TableColumn(column, kind) for column, kind in report.columns.get(name, {}).items()]
+    columns = [dg.TableColumn(column, BIGQUERY_TYPES.get(kind, kind)) for column, kind in report.columns.get(name, {}).items()]
     standard: dict[str, Any] = {
         "dagster/column_schema": dg.TableSchema(columns),
         "dagster/row_count": rows,
@@ -138,7 +147,7 @@ def _result(key: dg.AssetKey, report: "LoadReport", is_object: bool) -> dg.Mater
     facts: dict[str, Any] = {
         "CRM load": report.load_id,
         "rows in this load": report.rows.get(name, 0),
-        "of them deleted": deleted if is_object else None,
+        "rows that the CRM has deleted": deleted if is_object else None,
         "new columns": ", ".join(report.new_columns.get(name, ())) or None,
         "changes read up to": cursor,
         "behind the CRM": _behind(cursor, report.load_id),

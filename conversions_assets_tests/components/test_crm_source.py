@@ -99,7 +99,8 @@ def test_a_crm_is_loaded_shown_and_converted(fake: FakeCrm, deployment: Deployme
         assert shown["dagster/row_count"] == shown["rows in this load"] == 3
         assert shown["CRM load"] == "2025-01-03T00:00:00.000000Z"
         assert shown["behind the CRM"] == "2 days, 0:00:00"
-        assert "ga_client_id" in [column.name for column in shown["dagster/column_schema"].columns]
+        types = {column.name: column.type for column in shown["dagster/column_schema"].columns}
+        assert (types["ga_client_id"], types["created_at"], types["_deleted"]) == ("STRING", "TIMESTAMP", "BOOL")
         assert all(check.passed for check in checks(first).values())
         converted = deployment.launch("2025-01-01", "2025-01-02")
         assert converted.success
