@@ -138,7 +138,8 @@ def _result(key: dg.AssetKey, report: "LoadReport", is_object: bool) -> dg.Mater
     name = key.path[-1]
     rows, deleted = report.counts.get(name, (0, 0))
     cursor = report.cursors.get(name)
-    columns = [dg.TableColumn(column, BIGQUERY_TYPES.get(kind, kind)) for column, kind in report.columns.get(name, {}).items()]
+    types = report.columns.get(name, {})
+    columns = [dg.TableColumn(column, BIGQUERY_TYPES.get(kind, kind)) for column, kind in types.items()]
     standard: dict[str, Any] = {
         "dagster/column_schema": dg.TableSchema(columns),
         "dagster/row_count": rows,
