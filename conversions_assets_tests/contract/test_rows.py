@@ -197,6 +197,29 @@ def test_r05_the_last_tie_is_won_by_the_smallest_canonical_json(
     assert {name: winner[name] for name in first} == first
 
 
+@pytest.mark.both_engines
+def test_r04_r05_an_empty_array_is_no_params(shop: Shop) -> None:
+    """BigQuery keeps an empty array where DuckDB keeps NULL: the same row wins, and as many rows count as filled."""
+    thresholds = shop.conversion.project.thresholds.model_copy(update={"conflicting_ids_share": 1.0})
+    shop.configure(project=shop.conversion.project.model_copy(update={"thresholds": thresholds}))
+    city = [{"key": "city", "value": "Bonn"}]
+    shop.set_orders(
+        [
+            # as many filled columns: in the JSON an array lies before null
+            order("a", TEN, 1.0, params=city),
+            order("a", TEN, 2.0, params=[], user_id="u"),
+            # a filled column more wins
+            order("b", TEN, 1.0, params=[]),
+            order("b", TEN, 2.0, params=[], user_id="u"),
+            order("c", TEN, 1.0, params=city, client_id=None),
+            order("c", TEN, 2.0, params=[], user_id="u"),
+        ]
+    )
+    result = shop.convert(day("01-10"))
+    assert {row["id"]: row["value"] for row in shop.stored()} == {"a": 1.0, "b": 2.0, "c": 2.0}
+    assert (result.profile[0]["ids"], result.profile[0]["filled_params"]) == (3, 1)
+
+
 def test_r05_a_quarantined_row_wins_nothing(shop: Shop) -> None:
     refused = [order(id, "2026-01-10T08:00", float("inf")) for id in "ab"]
     shop.set_orders([*refused, order("a", TEN, 2.0), order("b", TEN, 3.0), order("b", "2026-01-10T11:00", 4.0)])
