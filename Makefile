@@ -12,7 +12,7 @@ DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_
 # HubSpot is the one of "make fake-crm", unless the caller sets another; this token opens nothing else.
 DEMO_HUBSPOT = HUBSPOT_ADDRESS=$${HUBSPOT_ADDRESS:-http://127.0.0.1:8025} HUBSPOT_TOKEN=$${HUBSPOT_TOKEN:-fake-hubspot-private-app}
 
-.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail soak-crm drift-audit react bigquery-emulator lock clean
+.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate dry-run explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail soak-crm drift-audit react bigquery-emulator lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -59,6 +59,9 @@ lint-sql: .venv/.ready ## the static check of all queries, without a warehouse: 
 
 validate: .venv/.ready ## one conversion against the warehouse: make validate name=lead
 	$(DEMO_CLOCK) $(DEMO_HUBSPOT) $(BIN)/python -m conversions_assets validate $(name)
+
+dry-run: .venv/.ready ## what BigQuery would read and bill for each conversion: make dry-run, or for one: make dry-run name=lead
+	$(BIN)/python -m conversions_assets dry-run $(name)
 
 explain: .venv/.ready ## the story of one id: make explain name=order_confirmed id=1001
 	@$(DEMO_CLOCK) $(BIN)/python -m conversions_assets explain '$(name)' '$(id)'

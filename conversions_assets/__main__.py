@@ -1,8 +1,8 @@
-"""`python -m conversions_assets lint-sql | schemas | validate <name> | explain <name> <id> | react`: by command."""
+"""`python -m conversions_assets lint-sql | schemas | validate <name> | dry-run | explain <name> <id> | react`."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from conversions_assets.contract.conversion import Conversion
@@ -18,13 +18,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         deployment = read_deployment(parsed.package)
-        if parsed.command == "lint-sql":
-            return lint_sql(deployment)
-        if parsed.command == "react":
-            return react(deployment, parsed.package)
-        if parsed.command == "explain":
-            return explain(deployment, parsed.name, parsed.id)
-        return schemas(deployment) if parsed.command == "schemas" else validate(deployment, parsed.name, parsed.days)
+        commands: dict[str, Callable[[], int]] = {
+            "lint-sql": lambda: lint_sql(deployment),
+            "schemas": lambda: schemas(deployment),
+            "validate": lambda: validate(deployment, parsed.name, parsed.days),
+            "dry-run": lambda: dry_run(deployment, parsed.name),
+            "explain": lambda: explain(deployment, parsed.name, parsed.id),
+            "react": lambda: react(deployment, parsed.package),
+        }
+        return commands[parsed.command]()
     except QueryError as error:
         print(error, file=sys.stderr)
         return 1
@@ -80,6 +82,28 @@ def validate(deployment: Deployment, name: str, days: int) -> int:
     return _summary(findings, conversion.query.path.name) or int(not shown.holds)
 
 
+def dry_run(deployment: Deployment, name: str | None) -> int:
+    """Print what BigQuery would read and bill for the conversions; 1 where it refuses a query."""
+    from conversions_assets.contract.dry_run import dry_run as asked
+    from conversions_assets.contract.dry_run import shown
+
+    settings = read_warehouse_settings()
+    if settings.kind != "bigquery":
+        raise ConfigurationError("CONVERSIONS_WAREHOUSE=duckdb bills nothing: set bigquery for a dry run")
+    found, refused = [], [str(error) for error in deployment.refused]
+    with warehouse_resource(settings).open() as warehouse:
+        for conversion in [_named(deployment, name)] if name else deployment.conversions:
+            try:
+                found.append(asked(warehouse, conversion, read_clock()))
+            except QueryError as error:
+                refused.append(str(error))
+    print(shown(found))
+    refused += [run.over_limit for run in found if run.over_limit]
+    for text in refused:
+        print(f"\n{text}")
+    return int(bool(refused))
+
+
 def react(deployment: Deployment, package: Path) -> int:
     """Look once for new CRM loads, scan, rerun what changed; 1 if a run or a check failed."""
     from conversions_assets.automation.react import react as react_once
@@ -128,6 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("validate", help="one conversion, against the warehouse; nothing is written")
     one.add_argument("name", help="the conversion's name: its folder")
     one.add_argument("--days", type=int, default=60, help="closed days before today to look at (%(default)s)")
+    dry = commands.add_parser("dry-run", help="what BigQuery would read and bill; nothing is run")
+    dry.add_argument("name", nargs="?", help="one conversion; without it all")
     story = commands.add_parser("explain", help="the story of one id: each version, its reason, and why it is frozen")
     story.add_argument("name", help="the conversion's name: its folder")
     story.add_argument("id", help="the conversion's id")

@@ -47,6 +47,15 @@ class Automation(BaseModel):
     daily_scan_hour: int = Field(6, ge=0, le=23)
 
 
+class BigQueryCosts(BaseModel):
+    """What the dry run takes for a month's price: of on-demand queries, in USD per TiB that is billed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    price_per_tib: float = Field(6.25, ge=0, allow_inf_nan=False)
+    loads_per_day: int = Field(24, ge=1)
+
+
 class Project(BaseModel):
     """The settings of project.yaml."""
 
@@ -56,6 +65,7 @@ class Project(BaseModel):
     currency: str = "EUR"
     thresholds: Thresholds = Thresholds()
     automation: Automation = Automation()
+    bigquery: BigQueryCosts = BigQueryCosts()
 
     @field_validator("timezone")
     @classmethod

@@ -13,7 +13,7 @@ from conversions_assets.adjustment.publish import publish
 from conversions_assets.adjustment.report import Published
 from conversions_assets.adjustment.scan import stale_days
 from conversions_assets.assets.conversions import conversions_key, per_day_metadata
-from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.pools import engine, writer_pool
 from conversions_assets.assets.predicted import predicted_key
 from conversions_assets.assets.warehouse import WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
@@ -79,7 +79,7 @@ def adjusted_asset(
         deps=daily_keys(conversion)[:-1],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        kinds={"sql", "duckdb"},
+        kinds={"sql", engine()},
         owners=list(owners),
         group_name=group,
         description=f"What is published of `{conversion.name}`: {window}. Why a row changed: `{conversion.ledger}`.",

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.pools import engine, writer_pool
 from conversions_assets.assets.raw import raw_key
 from conversions_assets.assets.warehouse import WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
@@ -38,7 +38,7 @@ def conversion_asset(
         deps=[raw_key(table) for table in conversion.query.tables],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        kinds={"sql", "duckdb"},
+        kinds={"sql", engine()},
         owners=list(owners),
         group_name=group,
         description=description or f"What `{conversion.query.path.name}` says now, one row per id and day.",

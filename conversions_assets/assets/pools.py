@@ -16,5 +16,10 @@ def reader_pool() -> str | None:
     return "duckdb" if _is_duckdb() else None
 
 
+def engine() -> str:
+    """The warehouse's kind, as the UI shows it on an asset: 'duckdb' or 'bigquery'."""
+    return read_warehouse_settings().kind
+
+
 def _is_duckdb() -> bool:
-    return read_warehouse_settings().kind == "duckdb"
+    return engine() == "duckdb"

@@ -7,7 +7,7 @@ import dagster as dg
 
 from conversions_assets.assets.conversions import conversions_key, per_day_metadata, run_metadata
 from conversions_assets.assets.models import ELIGIBILITY, eligibility_result, models_key
-from conversions_assets.assets.pools import writer_pool
+from conversions_assets.assets.pools import engine, writer_pool
 from conversions_assets.assets.warehouse import WarehouseResource, partition_days, start_run
 from conversions_assets.contract.conversion import Conversion
 from conversions_assets.contract.stage import Run
@@ -36,7 +36,7 @@ def predicted_asset(
         deps=[conversions_key(conversion.name), models_key(conversion.name)],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        kinds={"sql", "python", "duckdb"},
+        kinds={"sql", "python", engine()},
         owners=list(owners),
         group_name=group,
         description=f"P({conversion.predicted.target} within {conversion.predicted.window_days} days) times its "

@@ -9,7 +9,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from conversions_assets.adjustment.scan import Scan, scan
 from conversions_assets.assets.adjusted import adjusted_key, daily_keys, fresh_days_result, published_keys
 from conversions_assets.assets.conversions import run_metadata
-from conversions_assets.assets.pools import reader_pool
+from conversions_assets.assets.pools import engine, reader_pool
 from conversions_assets.assets.raw import raw_key
 from conversions_assets.assets.warehouse import REQUESTED_ON, WarehouseResource, start_run
 from conversions_assets.contract.conversion import Conversion, Days
@@ -43,7 +43,7 @@ def changed_days_asset(conversion: Conversion, partitions: dg.DailyPartitionsDef
         deps=[raw_key(table) for table in conversion.query.tables],
         partitions_def=partitions,
         group_name="changed_days",
-        kinds={"sql", "duckdb"},
+        kinds={"sql", engine()},
         description=f"Days of `{conversion.name}` that the CRM changed since they were published: the job `{SCAN}`.",
     )
 

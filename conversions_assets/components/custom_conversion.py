@@ -9,6 +9,7 @@ from pydantic import PositiveInt, PrivateAttr, field_validator
 
 from conversions_assets.assets.adjusted import adjusted_asset
 from conversions_assets.assets.conversions import conversion_asset
+from conversions_assets.assets.dry_run import dry_run_checks
 from conversions_assets.assets.models import models_asset
 from conversions_assets.assets.predicted import predicted_asset
 from conversions_assets.automation.conditions import rerun_when_stale
@@ -90,7 +91,8 @@ class CustomConversion(LocatedComponent, dg.Model, dg.Resolvable):
         ]
         if policy is not None:
             assets = rerun_when_stale(assets, conversion)
-        return dg.Definitions(assets=[changed_days_asset(conversion, partitions), *assets])
+        checks = dry_run_checks(conversion)
+        return dg.Definitions(assets=[changed_days_asset(conversion, partitions), *assets], asset_checks=checks)
 
     def _predicting(
         self, conversion: Conversion, partitions: dg.DailyPartitionsDefinition

@@ -83,26 +83,60 @@ class Staged:
     unwanted_rows: int
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A user's query as it is sent.
+
+    Attributes:
+        types: names and BigQuery types of its columns.
+        user_query: with its clock and days bound.
+        reading: around it, what is wanted of it.
+        instants: where the days begin and end, and how late a `created` may be.
+    """
+
+    types: Mapping[str, str]
+    user_query: Statement
+    reading: exp.Query
+    instants: Mapping[str, datetime]
+
+    @property
+    def statement(self) -> Statement:
+        """What reads the raw tables, by itself."""
+        used = {parameter.name for parameter in self.reading.find_all(exp.Parameter)}
+        params = {**self.user_query.params, **self.instants}
+        return Statement(self.reading, {name: value for name, value in params.items() if name in used})
+
+
+def ask(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, now: datetime) -> Asked:
+    """Bind a query's days, have it described and put around it what is wanted. Runs nothing.
+
+    Raises:
+        QueryError: a table or column that is not there, or a column that breaks the contract.
+    """
+    tree = _with_clock(conversion.query.tree, now)
+    margin = FAR if wanted.far else ONE_DAY
+    params = {"start_date": wanted.days.first - ONE_DAY, "end_date": wanted.days.last + margin}
+    user_query = Statement(tree, {name: params[name] for name in conversion.query.parameters})
+    types = describe(warehouse, conversion.query, user_query)
+    latest = now + timedelta(minutes=conversion.project.thresholds.future_tolerance_minutes)
+    cut = exp.false() if wanted.nothing else _cut(conversion.query, wanted)
+    instants = _instants(conversion.project, wanted.days) | {"latest_created": latest}
+    return Asked(types, user_query, _wrap(tree, types, cut, wanted.ids), instants)
+
+
 def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run) -> Staged:
     """Run the user's query once and leave `staged` and `repeated` in the session.
 
     Raises:
         QueryError: the result breaks the contract as a whole (column, type, NULL `created`), or the engine refuses it.
     """
-    tree = _with_clock(conversion.query.tree, run.now)
-    margin = FAR if wanted.far else ONE_DAY
-    params = {"start_date": wanted.days.first - ONE_DAY, "end_date": wanted.days.last + margin}
-    user_query = Statement(tree, {name: params[name] for name in conversion.query.parameters})
-    present = describe(warehouse, conversion.query, user_query)
-    latest = run.now + timedelta(minutes=conversion.project.thresholds.future_tolerance_minutes)
-    instants = _instants(conversion.project, wanted.days) | {"latest_created": latest}
-    wrapped = _wrap(tree, present, exp.false() if wanted.nothing else _cut(conversion.query, wanted), wanted.ids)
+    asked = ask(warehouse, conversion, wanted, run.now)
     statements = bind(
         ROWS,
-        {"user_query": wrapped},
-        dict(user_query.params)
-        | instants
-        | {
+        {"user_query": asked.reading},
+        {
+            **asked.user_query.params,
+            **asked.instants,
             "project_currency": conversion.project.currency,
             "time_zone": conversion.project.timezone,
             "currencies": CURRENCIES,
@@ -118,8 +152,8 @@ def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run
         raise _located(conversion.query, error) from error
     _refuse_null_created(warehouse, conversion.query)
     counted = wanted.ids is None and not wanted.open_ended
-    unwanted = _count_unwanted(warehouse, conversion, wanted.days, user_query, instants) if counted else 0
-    return Staged(frozenset(name.casefold() for name in present), unwanted)
+    unwanted = _count_unwanted(warehouse, conversion, asked) if counted else 0
+    return Staged(frozenset(name.casefold() for name in asked.types), unwanted)
 
 
 def describe(warehouse: Warehouse, query: Query, bound: Statement) -> Mapping[str, str]:
@@ -178,15 +212,13 @@ def _instants(project: Project, days: Days) -> dict[str, datetime]:
     return {"first_instant": project.midnight(days.first), "end_instant": project.midnight(days.last + ONE_DAY)}
 
 
-def _count_unwanted(
-    warehouse: Warehouse, conversion: Conversion, days: Days, user_query: Statement, instants: Mapping[str, datetime]
-) -> int:
+def _count_unwanted(warehouse: Warehouse, conversion: Conversion, asked: Asked) -> int:
     outside = parse_expression("(created < @first_instant OR created >= @end_instant) AND created <= @latest_created")
     source: exp.Expr = exp.table_("staged")
-    params: dict[str, Any] = dict(instants)
+    params: dict[str, Any] = dict(asked.instants)
     if not conversion.query.uses_days:
-        source = exp.Subquery(this=user_query.tree.copy(), alias=exp.TableAlias(this=exp.to_identifier("q")))
-        params |= user_query.params
+        source = exp.Subquery(this=asked.user_query.tree.copy(), alias=exp.TableAlias(this=exp.to_identifier("q")))
+        params |= asked.user_query.params
     counting = exp.select(exp.Count(this=exp.Star()).as_("unwanted")).from_(source).where(outside)
     return int(warehouse.query(Statement(counting, params))[0]["unwanted"])
 

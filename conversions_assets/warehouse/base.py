@@ -106,6 +106,9 @@ class Warehouse(Protocol):
     def describe(self, statement: Statement) -> dict[str, str]:
         """Names and BigQuery types of a SELECT's columns, without running it."""
 
+    def bytes_of(self, statement: Statement) -> int | None:
+        """How many bytes a SELECT would read (a dry run); None where the warehouse bills nothing."""
+
     def columns(self, table: Table) -> dict[str, str] | None:
         """Names and BigQuery types of a table's columns; None if there is no such table."""
 

@@ -128,11 +128,17 @@ class BigQueryWarehouse:
             self._read.clear()
 
     def describe(self, statement: Statement) -> dict[str, str]:
+        job = self._dry_run(statement)
+        return sql.without_null_types(statement.tree, sql.column_types(job.schema or []))
+
+    def bytes_of(self, statement: Statement) -> int | None:
+        return int(self._dry_run(statement).total_bytes_processed or 0)
+
+    def _dry_run(self, statement: Statement) -> "QueryJob":
         config = self._config(statement.params)
         config.dry_run, config.create_session = True, None
         text = sql.job_text([statement])
-        job = self._faced(lambda: self._client.query(text, job_config=config, retry=self._retry(), job_retry=None))
-        return sql.without_null_types(statement.tree, sql.column_types(job.schema or []))
+        return self._faced(lambda: self._client.query(text, job_config=config, retry=self._retry(), job_retry=None))
 
     def columns(self, table: Table) -> dict[str, str] | None:
         found = self._find(table)

@@ -147,6 +147,10 @@ class DuckDBWarehouse:
         rows = self._run(f"DESCRIBE {self._sql(statement.tree)}", statement.params).fetchall()
         return {name: bigquery_type(kind) for name, kind, *_ in rows}
 
+    def bytes_of(self, statement: Statement) -> int | None:
+        """Nothing is billed here."""
+        return None
+
     def columns(self, table: Table) -> dict[str, str] | None:
         rows = self._run(
             "SELECT column_name, data_type FROM duckdb_columns() "
