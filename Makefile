@@ -12,7 +12,7 @@ DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_
 # HubSpot is the one of "make fake-crm", unless the caller sets another; this token opens nothing else.
 DEMO_HUBSPOT = HUBSPOT_ADDRESS=$${HUBSPOT_ADDRESS:-http://127.0.0.1:8025} HUBSPOT_TOKEN=$${HUBSPOT_TOKEN:-fake-hubspot-private-app}
 
-.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate dry-run explain schemas bench bench-contract bench-prediction bench-crm mutations soak soak-retail soak-crm drift-audit react bigquery-emulator lock clean
+.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate dry-run explain schemas bench bench-contract bench-prediction bench-crm bench-scale mutations soak soak-retail soak-crm drift-audit react bigquery-emulator lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -81,6 +81,9 @@ bench-prediction: .venv/.ready ## accuracy, intervals, time and memory of the pr
 bench-crm: .venv/.ready ## a load of 100,000 objects against dlt's own fastest path: benchmarks/crm_load.py
 	$(BIN)/python benchmarks/crm_load.py
 
+bench-scale: .venv/.ready bigquery-emulator ## 10, 100 and 1,000 conversions: definitions, the daemon, a day of BigQuery: benchmarks/scale.py
+	$(BIN)/python benchmarks/scale.py
+
 mutations: .venv/.ready ## switch each of the rules R1-R24 off and show the test that fails
 	$(BIN)/python -m conversions_assets_tests.mutations
 
@@ -108,9 +111,10 @@ bigquery-emulator: .venv-bigquery/.ready ## make .venv-bigquery, where the tests
 	HOME=$(CURDIR)/.venv-bigquery .venv-bigquery/bin/python -c "from duckdb_extensions import import_extension; import_extension('spatial')"
 	@touch $@
 
-lock: .venv/.ready ## pin the newest dependencies that fit and are two weeks old into the two lock files
+lock: .venv/.ready ## pin the newest dependencies that fit and are two weeks old into the lock files
 	$(BIN)/uv pip compile --quiet --upgrade --exclude-newer $$(date -u -d '14 days ago' +%F) --extra dev --python-version 3.11 --no-header --output-file requirements.lock pyproject.toml requirements.in
 	$(BIN)/uv pip compile --quiet --upgrade --exclude-newer $$(date -u -d '14 days ago' +%F) --python-version 3.11 --no-header --output-file bigquery-emulator.lock bigquery-emulator.in
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml deploy/requirements.in
 
 clean: ## remove .venv, .venv-bigquery and the caches; .data stays
 	rm -rf .venv .venv-bigquery .pytest_cache .mypy_cache .ruff_cache

@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,14 +48,14 @@ def api_method(verb: str, address: str) -> str:
 
 
 @contextmanager
-def called_methods() -> Iterator[set[str]]:
-    """The methods that the package or dlt call inside; what tests and the emulator's client need is left out."""
-    called: set[str] = set()
+def called_methods() -> Iterator[Counter[str]]:
+    """How often each method is called by the package or dlt; what tests and the emulator's client need is left out."""
+    called = Counter[str]()
     send = AuthorizedSession.request
 
     def request(session: AuthorizedSession, method: str, url: str, *args: Any, **options: Any) -> Any:
         if _is_of_the_code():
-            called.add(api_method(method, url))
+            called[api_method(method, url)] += 1
         return send(session, method, url, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -68,13 +69,13 @@ def listed_methods() -> dict[str, set[str]]:
     return {name: set(re.findall(r"`(bigquery\.[a-z]+\.[a-zA-Z]+)`", rest)) for name, rest in rows}
 
 
-def refuse_unlisted(called: set[str]) -> None:
+def refuse_unlisted(called: Iterable[str]) -> None:
     """The page lists what was called.
 
     Raises:
         AssertionError: it names the methods that the page lacks.
     """
-    missing = sorted(called - set(listed_methods()))
+    missing = sorted(set(called) - set(listed_methods()))
     assert not missing, f"{PAGE.name} lacks methods of BigQuery's API that the code calls: {', '.join(missing)}"
 
 
