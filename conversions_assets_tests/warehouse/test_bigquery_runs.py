@@ -1,8 +1,6 @@
 """The same story on both engines, row by row: a conversion's runs on BigQuery are its runs on DuckDB."""
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pytest
 
 from conversions_assets_tests.shop import Shop, day, make_shop, order
 from conversions_assets_tests.warehouse.bigquery_shop import BigQueryShop, shop_of
+from conversions_assets_tests.warehouse.comparing import all_tables, comparable_rows
 from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
 
 CITY = [{"key": "City", "value": "Bonn"}, {"key": "country", "value": "DE"}]
@@ -36,6 +35,7 @@ LATER = [
     *FIRST[5:],
     order("new", "2026-01-29T11:00", 60.0, is_qualified=True),
 ]
+PUBLISHED, LEDGER = "adjusted.order", "adjusted.order_changes"
 COUNTS = ("returned_rows", "ids", "quarantined_rows", "repeated_ids", "conflicting_ids", "not_attributed_rows")
 
 
@@ -47,38 +47,6 @@ def on_bigquery(bigquery_client: EmulatedClient, tmp_path: Path) -> BigQueryShop
     return shop_of(folder, bigquery_client)
 
 
-def _comparable(value: Any, name: str = "") -> Any:
-    """BigQuery stores no NULL in the place of an array; how JSON is written is the engine's own business."""
-    if name == "fingerprint":
-        return value is not None
-    if value == []:
-        return None
-    if name in ("frozen_value", "crm_value") and re.fullmatch(r"\d+(\.\d+)?", value or ""):
-        return str(float(value))
-    if name in ("before", "after", "row") and value is not None:
-        row = {key: _comparable(field) for key, field in json.loads(value).items()}
-        # The emulator writes 3.0 as text where BigQuery writes 3.
-        return row | {"value": None if row["value"] is None else str(float(row["value"]))}
-    return value
-
-
-def _rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: _comparable(value, name) for name, value in row.items()} for row in rows]
-
-
-def _tables(shop: Shop) -> dict[str, list[dict[str, Any]]]:
-    return {
-        "stored": _rows(shop.stored()),
-        "quarantine": _rows(shop.query("SELECT * FROM conversions.order_quarantine ORDER BY day, id, reason")),
-        "covered": _rows(shop.query("SELECT * FROM conversions._order_days ORDER BY day")),
-        "published": _rows(shop.query('SELECT * FROM adjusted."order" ORDER BY id')),
-        "ledger": _rows(shop.ledger()),
-        "drift": _rows(shop.drift()),
-        "published days": _rows(shop.query("SELECT * FROM adjusted._order_days ORDER BY day")),
-        "raw rows": _rows(shop.query("SELECT * FROM adjusted._order_raw_rows ORDER BY raw_table")),
-    }
-
-
 def _story(shop: Shop) -> Iterator[Any]:
     """An insert, a change, a cancellation, a move and a frozen day; what can be compared after each run."""
     shop.set_orders(FIRST)
@@ -86,19 +54,24 @@ def _story(shop: Shop) -> Iterator[Any]:
         done = shop.convert(day(first), day(last))
         yield [{name: row[name] for name in COUNTS} for row in done.profile], done.failing_days
         published = shop.adjust(day(first), day(last))
-        yield _rows(published.changes), _rows(published.totals), published.replay
+        yield comparable_rows(published.changes), comparable_rows(published.totals), published.replay
     done = shop.convert(day("01-30"))
     yield [{name: row[name] for name in COUNTS} for row in done.profile], done.failing_days, done.failing_ids
-    yield _tables(shop)
+    yield all_tables(shop)
     shop.now = datetime(2026, 2, 1, 6, tzinfo=UTC)
     shop.set_orders(LATER)
     for first, last in (("01-25", "01-29"), ("01-15", "01-15")):
         published = shop.update(day(first), day(last))
-        yield _rows(published.changes), _rows(published.totals), _rows(published.drift), published.replay
-    yield _tables(shop)
+        yield (
+            comparable_rows(published.changes),
+            comparable_rows(published.totals),
+            comparable_rows(published.drift),
+            published.replay,
+        )
+    yield all_tables(shop)
     # R12: the same input again changes nothing.
     shop.update(day("01-25"), day("01-29"))
-    yield _tables(shop)
+    yield all_tables(shop)
 
 
 def test_r12_to_r21_a_story_is_told_alike_by_both_engines(tmp_path: Path, on_bigquery: BigQueryShop) -> None:
@@ -118,7 +91,7 @@ def test_r12_a_run_that_is_killed_at_its_transaction_leaves_old_or_new(
     assert shop.client is not None
     shop.set_orders(FIRST[:2])
     shop.update(day("01-25"))
-    before = _tables(shop)
+    before = all_tables(shop)
     shop.set_orders([order("kept", "2026-01-25T10:00", 11.0), order("new", "2026-01-25T11:00")])
     shop.convert(day("01-25"))
     send = shop.client.query
@@ -134,10 +107,10 @@ def test_r12_a_run_that_is_killed_at_its_transaction_leaves_old_or_new(
     with pytest.raises(KeyboardInterrupt):
         shop.adjust(day("01-25"))
     shop.client.query = send  # type: ignore[method-assign]
-    left = _tables(shop)
-    assert (left["published"] == before["published"], left["ledger"] == before["ledger"]) == (not is_sent, not is_sent)
-    assert len(left["ledger"]) == (3 if is_sent else 1)
+    left = all_tables(shop)
+    assert (left[PUBLISHED] == before[PUBLISHED], left[LEDGER] == before[LEDGER]) == (not is_sent, not is_sent)
+    assert len(left[LEDGER]) == (3 if is_sent else 1)
     # The next run finishes it, and nothing is there twice.
     assert shop.adjust(day("01-25")).replay.holds
-    assert [(row["id"], row["value"]) for row in _tables(shop)["published"]] == [("kept", 11.0), ("new", 10.0)]
+    assert [(row["id"], row["value"]) for row in all_tables(shop)[PUBLISHED]] == [("kept", 11.0), ("new", 10.0)]
     assert len(shop.ledger()) == 3
