@@ -12,7 +12,7 @@ DEMO_CLOCK = $(if $(DEMO_NOW),CONVERSIONS_NOW=$${CONVERSIONS_NOW:-$$(cat $(DEMO_
 # HubSpot is the one of "make fake-crm", unless the caller sets another; this token opens nothing else.
 DEMO_HUBSPOT = HUBSPOT_ADDRESS=$${HUBSPOT_ADDRESS:-http://127.0.0.1:8025} HUBSPOT_TOKEN=$${HUBSPOT_TOKEN:-fake-hubspot-private-app}
 
-.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate dry-run explain schemas bench bench-contract bench-prediction bench-crm bench-scale mutations soak soak-retail soak-crm drift-audit react bigquery-emulator lock clean
+.PHONY: help setup home demo fake-crm dev test check lint types lint-sql validate dry-run explain schemas bench bench-contract bench-prediction bench-crm bench-scale mutations soak soak-retail soak-crm soak-bigquery drift-audit react bigquery-emulator lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -95,6 +95,9 @@ soak-retail: .venv/.ready ## the year of a real online shop, every day's load by
 
 soak-crm: .venv/.ready ## each CRM's loader against the fake: 25,000 records, 2,000 events with faults, 10 kills
 	CONVERSIONS_SOAK=1 $(BIN)/python -m pytest -s conversions_assets_tests/crm -k "random_history or killed"
+
+soak-bigquery: .venv/.ready bigquery-emulator ## hours: the rules' tests and the demo's year on BigQuery's emulator, or on BIGQUERY_TEST_PROJECT
+	CONVERSIONS_SOAK=1 CONVERSIONS_REQUIRE_SHARED=1 $(BIN)/python -m pytest -m bigquery --numprocesses 2 --dist loadfile conversions_assets_tests/{contract,adjustment,prediction,warehouse}
 
 drift-audit: home ## compare the frozen days of all conversions with the CRM (weekly job, here by hand)
 	$(BIN)/dg launch --job drift_audit

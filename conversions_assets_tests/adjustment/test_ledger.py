@@ -158,6 +158,7 @@ def test_r16_changed_at_rises_strictly_also_when_the_clock_stands_still(shop: Sh
     assert replayed(shop.ledger())["a"] == shop.published()["a"]
 
 
+@pytest.mark.duckdb_only
 def test_r12_a_run_that_fails_while_it_writes_leaves_the_days_as_they_were(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -332,6 +332,7 @@ def test_r31_a_changed_query_is_found_where_its_rows_differ(shop: Shop) -> None:
     assert scanned(shop).convert == [span("01-27")]
 
 
+@pytest.mark.duckdb_only
 def test_r23_tables_of_an_older_version_get_their_column_and_are_rerun_once(shop: Shop) -> None:
     start(shop, A)
     with duckdb.connect(str(shop.path)) as connection:

@@ -76,6 +76,7 @@ def test_r01_a_missing_column_comes_with_the_nearest_one(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("function", ["NORMALIZE_AND_CASEFOLD", "SOUNDEX"])
+@pytest.mark.duckdb_only
 def test_r01_a_function_without_an_equal_on_duckdb_is_shown_at_its_place(shop: Shop, function: str) -> None:
     sql = f"SELECT id, client_id,\n  created,\n  {function}(user_id) AS user_id\nFROM shop.orders"
     line, word, message = _refusal(shop, sql)

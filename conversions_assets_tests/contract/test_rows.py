@@ -50,7 +50,7 @@ def _params(**pairs: str) -> list[dict[str, str]]:
 
 def _add_orders(shop: Shop, count: int, created: str = TEN, prefix: str = "o") -> None:
     shop.query(
-        f"INSERT INTO shop.orders BY NAME SELECT '{prefix}' || n AS id, '1.2' AS client_id, "
+        f"INSERT INTO shop.orders BY NAME SELECT '{prefix}' || n::VARCHAR AS id, '1.2' AS client_id, "
         f"TIMESTAMPTZ '{created}:00+00' AS created, 10.0 AS value, 'confirmed' AS status FROM range({count}) AS t(n)"
     )
 

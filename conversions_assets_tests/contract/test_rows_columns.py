@@ -31,7 +31,8 @@ def _many(shop: Shop, count: int, created: str = TEN, **nulls: None) -> None:
     row = order("first", created, **(FULL | nulls))
     shop.set_orders([row])
     shop.query(
-        f"INSERT INTO shop.orders SELECT o.* REPLACE ('o' || n AS id) FROM shop.orders AS o, range({count - 1}) AS t(n)"
+        f"INSERT INTO shop.orders SELECT o.* REPLACE ('o' || n::VARCHAR AS id) "
+        f"FROM shop.orders AS o, range({count - 1}) AS t(n)"
     )
 
 

@@ -16,7 +16,7 @@ def _stored(shop: Shop, *orders: dict[str, Any]) -> list[dict[str, Any]]:
     """What 2026-01-10 holds after a run, beside 1000 plain orders that keep every share small."""
     shop.set_orders(orders)
     shop.query(
-        "INSERT INTO shop.orders BY NAME SELECT 'plain' || n AS id, '1.2' AS client_id, 10.0 AS value, "
+        "INSERT INTO shop.orders BY NAME SELECT 'plain' || n::VARCHAR AS id, '1.2' AS client_id, 10.0 AS value, "
         f"TIMESTAMPTZ '{TEN}:00+00' AS created, 'confirmed' AS status FROM range(1000) AS t(n)"
     )
     shop.convert(day("01-10"))

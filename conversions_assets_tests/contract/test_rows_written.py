@@ -249,6 +249,7 @@ class Crashing(DuckDBWarehouse):
             super().execute([statement])
 
 
+@pytest.mark.duckdb_only
 def test_r12_a_crash_at_any_statement_of_the_write_leaves_every_table_old(shop: Shop) -> None:
     shop.set_orders([order("a", TEN), order("bad", ELEVENTH, NAN)])
     shop.convert(day("01-10"), day("01-11"))

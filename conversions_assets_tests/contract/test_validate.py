@@ -53,6 +53,7 @@ def test_a_preview_keeps_personal_values_from_view(shop: Shop) -> None:
     assert "city" in text
 
 
+@pytest.mark.duckdb_only
 def test_a_preview_shows_twenty_rows_at_most_and_writes_nothing(shop: Shop) -> None:
     shop.set_orders([order(f"o{n:02}", f"2026-01-{1 + n % 28:02}T10:00:00") for n in range(50)])
     before = shop.query("SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL")

@@ -4,14 +4,19 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import BytesIO
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import sqlglot
+from google.cloud.bigquery import LoadJobConfig, SchemaField
+from google.cloud.bigquery import Table as ApiTable
+from pyarrow import parquet
 from sqlglot import exp
 
-from conversions_assets.warehouse.base import Warehouse
+from conversions_assets.warehouse.base import Table, Warehouse
 from conversions_assets.warehouse.bigquery import BigQueryWarehouse
 from conversions_assets_tests.shop import ORDERS, Shop, make_shop
 from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
@@ -33,8 +38,7 @@ class BigQueryShop(Shop):
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Run DuckDB SQL, as the tests write it, in BigQuery."""
-        [text] = sqlglot.transpile(sql, read="duckdb", write="bigquery")
-        return [dict(row.items()) for row in self._rows(text)]
+        return [dict(row.items()) for row in self._rows(to_bigquery(sql))]
 
     def set_orders(self, rows: Iterable[Mapping[str, Any]]) -> None:
         assert self.client is not None
@@ -65,6 +69,39 @@ def shop_of(folder: Path, client: EmulatedClient | RealClient) -> BigQueryShop:
     shop = BigQueryShop(folder, like.conversion, client=client)
     shop.set_orders([])
     return shop
+
+
+def to_bigquery(sql: str) -> str:
+    """DuckDB SQL of the tests in BigQuery's words, with what sqlglot leaves."""
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    if isinstance(tree, exp.Insert) and tree.args.get("by_name"):
+        assert isinstance(tree.expression, exp.Query)
+        names = [exp.to_identifier(name) for name in tree.expression.named_selects]
+        tree.set("by_name", False)
+        tree.set("this", exp.Schema(this=tree.this, expressions=names))
+    if isinstance(tree, exp.Update | exp.Delete) and not tree.args.get("where"):
+        tree.set("where", exp.Where(this=exp.true()))
+    for series in tree.find_all(exp.Table):
+        # range(9) AS t(n): UNNEST names its column, not a table
+        alias = series.args.get("alias")
+        if isinstance(series.this, exp.Func) and alias and alias.columns:
+            series.set("alias", exp.TableAlias(this=alias.columns[0]))
+    return tree.sql(dialect="bigquery")
+
+
+def put_table(
+    client: EmulatedClient | RealClient, table: Table, columns: Mapping[str, str], rows: pyarrow.Table
+) -> None:
+    """Let a table hold these rows and no others, by a load job."""
+    client.create_dataset(table.dataset, exists_ok=True)
+    # The emulator makes no table for a load.
+    target = f"{client.project}.{table}"
+    client.delete_table(target, not_found_ok=True)
+    client.create_table(ApiTable(target, [SchemaField(name, kind) for name, kind in columns.items()]))
+    file = BytesIO()
+    parquet.write_table(rows, file)
+    file.seek(0)
+    client.load_table_from_file(file, target, job_config=LoadJobConfig(source_format="PARQUET")).result()
 
 
 def _type(duckdb_type: str) -> str:

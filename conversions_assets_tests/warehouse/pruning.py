@@ -14,9 +14,9 @@ from sqlglot import exp
 DAY = "day"
 ALLOWED = {
     "SELECT MIN(p.day) AS first_home": "R17: an id may be published on any day; two columns are read to find it",
-    "CREATE OR REPLACE TEMP TABLE linked ": "R26: a target may belong to a lead of any day",
-    "CREATE OR REPLACE TEMP TABLE first_seen ": "R28: a model learns from the leads of all days",
-    "CREATE OR REPLACE TEMP TABLE scores_now ": "R27: a lead of any day may have matured",
+    "CREATE OR REPLACE TEMPORARY TABLE linked ": "R26: a target may belong to a lead of any day",
+    "CREATE OR REPLACE TEMPORARY TABLE first_seen ": "R28: a model learns from the leads of all days",
+    "CREATE OR REPLACE TEMPORARY TABLE scores_now ": "R27: a lead of any day may have matured",
     "SELECT COUNTIF(t.day ": "R25: the persons of all leads are those that targets must meet",
 }
 """How a statement begins that may read all days, and why no day bounds it."""

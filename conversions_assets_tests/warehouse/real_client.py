@@ -4,12 +4,12 @@ import os
 from typing import Any
 
 import sqlglot
-from google.cloud.bigquery import Client, Dataset, QueryJob, QueryJobConfig
+from google.cloud.bigquery import Client, Dataset, LoadJob, QueryJob, QueryJobConfig, Table
 from sqlglot import exp
 
 from conversions_assets_tests.warehouse.emulated_client import Request
 
-DATASETS = ("conversions", "adjusted", "predicted", "shop", "crm", "fx")
+DATASETS = ("conversions", "adjusted", "predicted", "shop", "hubspot", "crm", "fx")
 
 
 class PrefixedDatasets(Client):
@@ -26,8 +26,7 @@ class PrefixedDatasets(Client):
         return super().query(self._prefixed(query), job_config=job_config, **options)
 
     def get_table(self, table: str, **options: Any) -> Any:  # type: ignore[override]
-        project, dataset, name = table.split(".")
-        return super().get_table(f"{project}.{self._name(dataset)}.{name}", **options)
+        return super().get_table(self._target(table), **options)
 
     def get_dataset(self, dataset_ref: Any, **options: Any) -> Dataset:  # type: ignore[override]
         return super().get_dataset(f"{self.project}.{self._name(dataset_ref.dataset_id)}", **options)
@@ -38,10 +37,24 @@ class PrefixedDatasets(Client):
         wanted.location = given.location or self.location
         return super().create_dataset(wanted, **options)
 
+    def create_table(self, table: Any, **options: Any) -> Any:  # type: ignore[override]
+        return super().create_table(Table(self._target(table.full_table_id or str(table)), table.schema), **options)
+
+    def delete_table(self, table: Any, **options: Any) -> None:  # type: ignore[override]
+        super().delete_table(self._target(table), **options)
+
+    def load_table_from_file(self, file_obj: Any, destination: str, **options: Any) -> LoadJob:  # type: ignore[override]
+        self.requests.append(Request("", {"destination": destination}))
+        return super().load_table_from_file(file_obj, self._target(destination), **options)
+
     def drop(self) -> None:
         """Delete the datasets with all that is in them."""
         for dataset in DATASETS:
             self.delete_dataset(f"{self.project}.{self._name(dataset)}", delete_contents=True, not_found_ok=True)
+
+    def _target(self, table: str) -> str:
+        project, dataset, name = table.split(".")
+        return f"{project}.{self._name(dataset)}.{name}"
 
     def _name(self, dataset: str) -> str:
         return self.prefix + dataset if dataset in DATASETS else dataset

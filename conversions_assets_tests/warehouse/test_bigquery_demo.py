@@ -4,16 +4,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
-from google.cloud.bigquery import LoadJobConfig, SchemaField
-from google.cloud.bigquery import Table as ApiTable
-from pyarrow import parquet
 
 from conversions_assets.contract.query import read_query
 from conversions_assets.demo.crm import begin, play
@@ -23,7 +19,7 @@ from conversions_assets.demo.truth import ORDER_COLUMNS
 from conversions_assets.project import PACKAGE, load_project
 from conversions_assets.warehouse.base import Table
 from conversions_assets_tests.shop import Shop, make_shop
-from conversions_assets_tests.warehouse.bigquery_shop import BigQueryShop, shop_of
+from conversions_assets_tests.warehouse.bigquery_shop import BigQueryShop, put_table, shop_of
 from conversions_assets_tests.warehouse.comparing import all_tables, comparable_rows
 from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
 
@@ -46,7 +42,8 @@ Rows = Sequence[Mapping[str, Any]]
 @cache
 def _states() -> Sequence[tuple[Load, Mapping[Table, Rows]]]:
     """What the raw tables hold after each load."""
-    world, orders, found = begin(), [], []
+    orders: list[dict[str, object]] = []
+    world, found = begin(), []
     hubspot = HubSpot(world)
     for load in history():
         play(world, load)
@@ -77,26 +74,13 @@ def _put(shop: Shop, tables: Mapping[Table, Rows]) -> None:
         schema = pa.schema([(name, ARROW[kind]) for name, kind in COLUMNS[table].items()])
         arriving = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
         if isinstance(shop, BigQueryShop):
-            _put_in_bigquery(shop, table, arriving)
+            assert shop.client is not None
+            put_table(shop.client, table, COLUMNS[table], arriving)
             continue
         with duckdb.connect(str(shop.path)) as connection:
             connection.register("arriving", arriving)
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.dataset}")
             connection.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM arriving")
-
-
-def _put_in_bigquery(shop: BigQueryShop, table: Table, rows: pa.Table) -> None:
-    client = shop.client
-    assert client is not None
-    client.create_dataset(table.dataset, exists_ok=True)
-    # The emulator makes no table for a load.
-    target = f"{client.project}.{table}"
-    client.delete_table(target, not_found_ok=True)
-    client.create_table(ApiTable(target, [SchemaField(name, kind) for name, kind in COLUMNS[table].items()]))
-    file = BytesIO()
-    parquet.write_table(rows, file)
-    file.seek(0)
-    client.load_table_from_file(file, target, job_config=LoadJobConfig(source_format="PARQUET")).result()
 
 
 def _use(shop: Shop, conversion: str) -> Shop:

@@ -35,6 +35,7 @@ LATER = [
     *FIRST[5:],
     order("new", "2026-01-29T11:00", 60.0, is_qualified=True),
 ]
+pytestmark = pytest.mark.bigquery
 PUBLISHED, LEDGER = "adjusted.order", "adjusted.order_changes"
 COUNTS = ("returned_rows", "ids", "quarantined_rows", "repeated_ids", "conflicting_ids", "not_attributed_rows")
 
