@@ -12,7 +12,7 @@ import dagster as dg
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.stage import Run
 from conversions_assets.project import read_clock
-from conversions_assets.warehouse.base import Warehouse, WarehouseConflictError, WarehouseError
+from conversions_assets.warehouse.base import Warehouse, WarehouseConflictError
 from conversions_assets.warehouse.raw import RawTables, newest_load
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ class BigQueryWarehouseResource(WarehouseResource):
             raise dg.RetryRequested(max_retries=3, seconds_to_wait=30) from error
 
     def destination(self, dataset: str) -> "AbstractContextManager[Destination[Any, Any]]":
-        raise WarehouseError(
-            f"CrmSource loads into DuckDB alone: let a loader of yours fill the dataset '{dataset}' of BigQuery, and "
-            "declare it with CrmTables."
-        )
+        """The project. The pool of the assets keeps two loads of a dataset apart."""
+        from conversions_assets.warehouse.loading import bigquery_destination
+
+        return bigquery_destination(self.project, self.location)
 
 
 def partition_days(context: dg.AssetExecutionContext) -> Days:

@@ -12,7 +12,9 @@ from conversions_assets.crm.client import CrmError
 from conversions_assets.crm.known import Known
 from conversions_assets.crm.names import keep_names
 from conversions_assets.crm.tables import Row, SourceTable
-from conversions_assets.crm.versions import COLUMNS, KEY, versions
+from conversions_assets.crm.versions import COLUMNS, KEY, TIME, versions
+from conversions_assets.warehouse.errors import causes
+from conversions_assets.warehouse.loading import layout
 
 if TYPE_CHECKING:
     from dlt import Pipeline
@@ -70,6 +72,7 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, com
     """
     from dlt.pipeline.exceptions import PipelineStepFailed
 
+    loads.make_dataset(pipeline)
     _drop_overtaken(pipeline)
     pipeline.sync_destination()
     _finish(pipeline, now)
@@ -80,7 +83,7 @@ def load(pipeline: "Pipeline", tables: Sequence[SourceTable], now: datetime, com
     except PipelineStepFailed as error:
         # What was read before the refusal must not be loaded first of all next time.
         pipeline.abort_packages()
-        refusal = _refusal(error)
+        refusal = next((cause for cause in causes(error) if isinstance(cause, CrmError)), None)
         if refusal is None:
             raise
         raise refusal from None
@@ -161,7 +164,8 @@ def _resource(pipeline: "Pipeline", table: SourceTable, now: datetime, compare: 
 
     how: Any = {"disposition": "merge", "strategy": "upsert"} if table.key else "replace"
     hints = _hints(table.columns, pipeline, table.name)
-    return dlt.resource(read, name=table.name, primary_key=list(table.key), write_disposition=how, columns=hints)
+    made = dlt.resource(read, name=table.name, primary_key=list(table.key), write_disposition=how, columns=hints)
+    return _laid_out(made, table.key)
 
 
 def _dependent(table: SourceTable, parent: "DltResource") -> "DltResource":
@@ -171,7 +175,7 @@ def _dependent(table: SourceTable, parent: "DltResource") -> "DltResource":
         yield from table.read(rows)
 
     how: Any = {"disposition": "merge", "strategy": "delete-insert"}
-    return dlt.transformer(
+    made = dlt.transformer(
         read,
         data_from=parent,
         name=table.name,
@@ -179,6 +183,7 @@ def _dependent(table: SourceTable, parent: "DltResource") -> "DltResource":
         write_disposition=how,
         columns=_hints(table.columns),
     )
+    return _laid_out(made, table.key)
 
 
 def _versions(table: SourceTable, parent: "DltResource") -> "DltResource":
@@ -189,9 +194,14 @@ def _versions(table: SourceTable, parent: "DltResource") -> "DltResource":
 
     how: Any = {"disposition": "merge", "strategy": "insert-only"}
     name = f"{table.name}_versions"
-    return dlt.transformer(
+    made = dlt.transformer(
         read, data_from=parent, name=name, primary_key=list(KEY), write_disposition=how, columns=_hints(COLUMNS)
     )
+    return _laid_out(made, KEY, TIME)
+
+
+def _laid_out(resource: "DltResource", key: Sequence[str], month_of: str | None = None) -> "DltResource":
+    return resource.apply_hints(additional_table_hints=layout(key, month_of))
 
 
 def _hints(columns: Mapping[str, str], pipeline: "Pipeline | None" = None, table: str = "") -> Any:
@@ -222,13 +232,16 @@ def _make_empty(pipeline: "Pipeline", tables: Iterable[SourceTable]) -> None:
     from dlt.common.schema.utils import new_column, new_table
 
     known = pipeline.default_schema.tables
-    wanted = {table.name: table.columns for table in tables}
-    wanted |= {f"{table.name}_versions": COLUMNS for table in tables if table.versioned}
+    wanted = {table.name: (table.columns, layout(table.key)) for table in tables}
+    versioned = (COLUMNS, layout(KEY, TIME))
+    wanted |= {f"{table.name}_versions": versioned for table in tables if table.versioned}
     missing = {name for name in wanted if "_dlt_load_id" not in known.get(name, {}).get("columns", {})}
     for name in sorted(missing):
-        columns = wanted[name] | {"_dlt_load_id": "text", "_dlt_id": "text"}
-        described = [new_column(column, kind, nullable=True) for column, kind in columns.items()]  # type: ignore[arg-type]
-        pipeline.default_schema.update_table(new_table(name, columns=described))
+        columns, laid_out = wanted[name]
+        stamped = columns | {"_dlt_load_id": "text", "_dlt_id": "text"}
+        described = [new_column(column, kind, nullable=True) for column, kind in stamped.items()]  # type: ignore[arg-type]
+        table: Any = new_table(name, columns=described) | laid_out
+        pipeline.default_schema.update_table(table)
     if missing:
         pipeline.sync_schema()
 
@@ -258,14 +271,3 @@ def _not_empty(found: Mapping[str, set[str]]) -> dict[str, list[str]]:
 def _cursors(pipeline: "Pipeline") -> dict[str, str]:
     resources = pipeline.state.get("sources", {}).get("crm", {}).get("resources", {})
     return {name: str(state["changed"]) for name, state in resources.items() if state.get("changed")}
-
-
-def _refusal(error: BaseException | None) -> CrmError | None:
-    """The CRM's refusal among the causes of an error."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, CrmError):
-            return error
-        seen.add(id(error))
-        error = getattr(error, "exception", None) or error.__cause__ or error.__context__
-    return None

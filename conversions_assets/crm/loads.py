@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -13,11 +14,16 @@ TABLE, LOAD_ID, COMPLETE = "_loads", "load_id", "complete"
 COLUMNS = {LOAD_ID: "TEXT", "started_at": "TIMESTAMPTZ", COMPLETE: "BOOLEAN"}
 
 
-def begin(pipeline: "Pipeline", now: datetime) -> str:
-    """Note that the tables are about to change. The load's id: its time (ISO 8601, UTC), later than all before."""
+def make_dataset(pipeline: "Pipeline") -> None:
+    """Make the dataset unless it is there: what is asked of it then has one answer on all engines."""
     with pipeline.sql_client() as client:
         if not client.has_dataset():
             client.create_dataset()
+
+
+def begin(pipeline: "Pipeline", now: datetime) -> str:
+    """Note that the tables are about to change. The load's id: its time (ISO 8601, UTC), later than all before."""
+    with pipeline.sql_client() as client:
         place = _place(client)
         columns = [exp.ColumnDef(this=exp.to_identifier(n), kind=exp.DataType.build(t)) for n, t in COLUMNS.items()]
         _run(client, exp.Create(this=exp.Schema(this=place, expressions=columns), kind="TABLE", exists=True))
@@ -57,15 +63,15 @@ def newest_package(pipeline: "Pipeline") -> str:
 
 def count(pipeline: "Pipeline", tables: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Rows of each table, and those of them that are marked deleted."""
-    found = {}
     held = pipeline.default_schema.tables
     with pipeline.sql_client() as client:
+        counts: list[exp.Query] = []
         for name in tables:
             flag: exp.Expr = exp.column("_deleted") if "_deleted" in held[name]["columns"] else exp.false()
-            counts = exp.select(exp.Count(this=exp.Star()), exp.func("COUNT_IF", flag)).from_(_place(client, name))
-            [(rows, deleted)] = _run(client, counts)
-            found[name] = (int(rows), int(deleted or 0))
-    return found
+            told = exp.Literal.string(name), exp.Count(this=exp.Star()), exp.func("COUNT_IF", flag)
+            counts.append(exp.select(*told).from_(_place(client, name)))
+        counted = reduce(lambda left, right: exp.union(left, right, distinct=False), counts)
+        return {name: (rows, deleted) for name, rows, deleted in _run(client, counted)}
 
 
 def _place(client: Any, name: str = TABLE) -> exp.Table:

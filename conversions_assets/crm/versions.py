@@ -11,6 +11,7 @@ from typing import Any
 
 Row = dict[str, Any]
 KEY = ("id", "version")
+TIME = "updated_at"
 COLUMNS: dict[str, str] = {
     "id": "text",
     "version": "text",

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from conversions_assets.warehouse.base import WarehouseConflictError, WarehouseError, WarehouseFaultError
+from conversions_assets.warehouse.errors import causes
 
 REASONS = frozenset({"backendError", "internalError", "jobBackendError", "jobInternalError"}) | frozenset(
     {"rateLimitExceeded", "jobRateLimitExceeded"}
@@ -131,6 +132,21 @@ def refused(reason: str, message: str) -> WarehouseError:
             kind = WarehouseFaultError if is_fault else WarehouseError
             return kind(f"BigQuery refuses it ({reason or 'no reason given'}): {advice}. {_missing(message)}".strip())
     return WarehouseError(_missing(message) or _without_values(message))
+
+
+def told(error: BaseException) -> WarehouseError | None:
+    """What BigQuery said, where that stands behind the error of a library; None where BigQuery is not to blame."""
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
+
+    for cause in causes(error):
+        if isinstance(cause, GoogleAPICallError):
+            return refused(reason_of(cause), message_of(cause))
+        if isinstance(cause, DefaultCredentialsError | RefreshError):
+            return no_credentials()
+        if isinstance(cause, RetryError | GoogleAuthError):
+            return unreachable(cause.cause if isinstance(cause, RetryError) else cause)
+    return None
 
 
 def no_credentials() -> WarehouseError:
