@@ -50,8 +50,9 @@ SELECT
   s.id,
   COUNT(*) AS row_count,
   COUNT(DISTINCT TO_JSON_STRING(STRUCT(
-    as_is(s.client_id) AS client_id, s.created AS created, s.value AS value, as_is(s.currency) AS currency,
-    as_is(s.is_qualified) AS is_qualified, as_is(s.params) AS params, as_is(s.user_id) AS user_id
+    as_is(s.client_id) AS client_id, as_is(UNIX_MICROS(s.created)) AS created, as_float(s.value) AS value,
+    as_is(s.currency) AS currency, as_is(s.is_qualified) AS is_qualified, as_is(s.params) AS params,
+    as_is(s.user_id) AS user_id
   ))) AS version_count
 FROM staged AS s
 JOIN (
@@ -90,7 +91,7 @@ FROM (
         -- BigQuery keeps an empty array where DuckDB keeps NULL
         as_is(IF(ARRAY_LENGTH(s.params) > 0, s.params, NULL)) AS params,
         as_is(s.user_id) AS user_id,
-        s.value AS value
+        as_float(s.value) AS value
       )) AS canonical
     FROM staged AS s
     JOIN repeated AS r ON r.day = s.day AND r.id = s.id

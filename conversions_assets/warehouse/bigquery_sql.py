@@ -21,12 +21,15 @@ DAY, ID = "day", "id"
 """The columns that our tables are partitioned and clustered by."""
 TYPES = {"FLOAT": "FLOAT64", "INTEGER": "INT64", "BOOLEAN": "BOOL"}
 """What the API calls a type and SQL calls otherwise."""
+MARKS = ("as_is", "as_float")
+"""They are for DuckDB: BigQuery writes JSON as BigQuery does."""
+DAY_AT_END = re.compile(r"_\d{8}$")
 PYTHON_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", Decimal: "NUMERIC", bytes: "BYTES", date: "DATE"}
 
 
 def to_bigquery(tree: exp.Expr) -> str:
     """The text of a statement."""
-    plain = tree.transform(_without_mark) if _calls(tree, "as_is") else tree
+    plain = tree.transform(_without_mark) if any(_calls(tree, mark) for mark in MARKS) else tree
     return plain.sql(dialect="bigquery", comments=False)
 
 
@@ -108,6 +111,12 @@ def column_types(schema: "Iterable[SchemaField]") -> dict[str, str]:
     return {field.name: _field_type(field) for field in schema}
 
 
+def without_older_shards(names: Iterable[str]) -> list[str]:
+    """The names of tables; of those that differ in the day at their end alone, the last."""
+    newest = {DAY_AT_END.sub("", name): name for name in sorted(names)}
+    return sorted(newest.values())
+
+
 def without_null_types(tree: exp.Expr, types: Mapping[str, str]) -> dict[str, str]:
     """A column that is NULL and nothing else has the type NULL: BigQuery calls it INT64."""
     selects = tree.selects if isinstance(tree, exp.Query) else []
@@ -124,8 +133,7 @@ def label(text: str) -> str:
 
 
 def _without_mark(node: exp.Expr) -> exp.Expr:
-    # as_is is for DuckDB: BigQuery writes JSON as BigQuery does.
-    return node.expressions[0] if isinstance(node, exp.Anonymous) and node.name == "as_is" else node
+    return node.expressions[0] if isinstance(node, exp.Anonymous) and node.name in MARKS else node
 
 
 def _calls(tree: exp.Expr, function: str) -> bool:

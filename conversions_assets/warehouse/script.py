@@ -113,7 +113,9 @@ def _json_field(alias: str, column: str, kind: str) -> exp.Expr:
     if kind.startswith("ARRAY"):
         # BigQuery keeps an empty array where DuckDB keeps NULL.
         return _completed("as_is(IF(ARRAY_LENGTH(value) > 0, value, NULL))", value)
-    return value if kind in ("FLOAT64", "NUMERIC") else _completed("as_is(value)", value)
+    if kind == "NUMERIC":
+        return value
+    return _completed("as_float(value)" if kind == "FLOAT64" else "as_is(value)", value)
 
 
 @cache

@@ -9,6 +9,8 @@ from conversions_assets.warehouse.rewrites.trees import call, text
 
 AS_IS = "AS_IS"
 """`as_is(x)` in our SQL: a text, BOOL, DATE or small INT64, which all engines write alike (duckdb_functions.sql)."""
+AS_FLOAT = "AS_FLOAT"
+"""`as_float(x)` in our SQL: a FLOAT64."""
 NUMBER = "(-?[0-9][0-9.eE+-]*)"
 
 
@@ -46,6 +48,8 @@ def written(node: exp.Expr) -> exp.Expr:
 def _field(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Anonymous) and node.name.upper() == AS_IS:
         return call("TO_JSON", *node.expressions)
+    if isinstance(node, exp.Anonymous) and node.name.upper() == AS_FLOAT:
+        return exp.cast(call("bq_json_double", *node.expressions), exp.DType.JSON)
     if not isinstance(node, exp.Struct):
         return call("bq_json_field", node)
     fields: list[exp.Expr] = []

@@ -19,6 +19,7 @@ OWN = frozenset(
         "PARAM",
         "PARAMS_IN",
         "ROW_HASH",
+        "AS_FLOAT",
         "AS_IS",
         "ROW_AS_JSON",
         "COLUMNS_OF",
