@@ -1,5 +1,8 @@
 """What is true for all conversions: project.yaml, the environment and the clock. Nothing else reads the environment."""
 
+import base64
+import binascii
+import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -197,6 +200,24 @@ def read_warehouse_settings() -> WarehouseSettings:
         gcp_project=gcp_project,
         bigquery_location=os.environ.get("BIGQUERY_LOCATION") or "EU",
     )
+
+
+def gcp_credentials() -> str | None:
+    """A service account's key in base64 (GCP_CREDENTIALS), where a process has no files of its own; mostly None.
+
+    Raises:
+        ConfigurationError: it is no such key.
+    """
+    key = os.environ.get("GCP_CREDENTIALS")
+    if not key:
+        return None
+    try:
+        json.loads(base64.b64decode(key, validate=True))
+    except (binascii.Error, ValueError):
+        raise ConfigurationError(
+            "GCP_CREDENTIALS is no key file in base64: write what `base64 -w0 key.json` prints"
+        ) from None
+    return key
 
 
 def use_duckdb_file(path: Path, now: datetime | None = None) -> None:

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import dagster as dg
 
 from conversions_assets.contract.conversion import Conversion, Days
 from conversions_assets.contract.stage import Run
-from conversions_assets.project import read_clock
+from conversions_assets.project import gcp_credentials, read_clock
 from conversions_assets.warehouse.base import Warehouse, WarehouseConflictError
 from conversions_assets.warehouse.raw import RawTables, newest_load
 
@@ -81,7 +81,7 @@ class DuckDBWarehouseResource(WarehouseResource):
 
 
 class BigQueryWarehouseResource(WarehouseResource):
-    """BigQuery, with the application default credentials of the process.
+    """BigQuery, with the application default credentials of the process, or the key in GCP_CREDENTIALS.
 
     Attributes:
         project: the Google Cloud project whose jobs and datasets these are.
@@ -104,16 +104,25 @@ class BigQueryWarehouseResource(WarehouseResource):
 
         try:
             client = BigQueryResource(project=self.project, location=self.location).get_client()
-            with open_bigquery(client) as warehouse:
+            with self._credentials(), open_bigquery(client) as warehouse:
                 yield warehouse
         except WarehouseConflictError as error:
             raise dg.RetryRequested(max_retries=3, seconds_to_wait=30) from error
 
-    def destination(self, dataset: str) -> "AbstractContextManager[Destination[Any, Any]]":
+    @contextmanager
+    def destination(self, dataset: str) -> "Iterator[Destination[Any, Any]]":
         """The project. The pool of the assets keeps two loads of a dataset apart."""
         from conversions_assets.warehouse.loading import bigquery_destination
 
-        return bigquery_destination(self.project, self.location)
+        with self._credentials(), bigquery_destination(self.project, self.location) as destination:
+            yield destination
+
+    def _credentials(self) -> AbstractContextManager[None]:
+        """The key is a file, which the default credentials name, as long as the session lasts."""
+        from dagster_gcp.bigquery.utils import setup_gcp_creds
+
+        key = gcp_credentials()
+        return setup_gcp_creds(key) if key else nullcontext()
 
 
 def partition_days(context: dg.AssetExecutionContext) -> Days:
