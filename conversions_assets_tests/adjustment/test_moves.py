@@ -62,6 +62,7 @@ def test_r17_both_days_adjustable_the_row_moves_and_one_remains(shop: Shop, new:
     assert shop.drift() == []
 
 
+@pytest.mark.both_engines
 def test_r17_home_day_frozen_the_row_stays_and_the_new_sighting_is_listed(shop: Shop) -> None:
     publish_at_home(shop, "01-10")
     load(shop, at("01-25", 25.0, is_qualified=True))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from conversions_assets_tests.engines import ALL
 from conversions_assets_tests.prediction.bigquery_crm import crm_on_bigquery
 from conversions_assets_tests.prediction.crm import Crm, lead, make_crm, simulated
 from conversions_assets_tests.warehouse.comparing import comparable_rows
@@ -53,6 +54,7 @@ def _story(crm: Crm) -> Iterator[Any]:
 
 
 @pytest.mark.bigquery
+@pytest.mark.skipif(not ALL, reason="two fits and a hundred jobs: make soak-bigquery")
 def test_r25_to_r30_predicting_is_told_alike_by_both_engines(bigquery_client: EmulatedClient, tmp_path: Path) -> None:
     folder = tmp_path / "bigquery"
     folder.mkdir()

@@ -1,6 +1,5 @@
 """The demo's company on both engines, row by row: the end of its year, and in `make soak-bigquery` all of it."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
@@ -18,12 +17,12 @@ from conversions_assets.demo.history import Load, apply_load, history
 from conversions_assets.demo.truth import ORDER_COLUMNS
 from conversions_assets.project import PACKAGE, load_project
 from conversions_assets.warehouse.base import Table
+from conversions_assets_tests.engines import ALL
 from conversions_assets_tests.shop import Shop, make_shop
 from conversions_assets_tests.warehouse.bigquery_shop import BigQueryShop, put_table, shop_of
 from conversions_assets_tests.warehouse.comparing import all_tables, comparable_rows
 from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
 
-SOAK = bool(os.environ.get("CONVERSIONS_SOAK"))
 ARROW = {"STRING": pa.string(), "FLOAT64": pa.float64(), "BOOL": pa.bool_(), "TIMESTAMP": pa.timestamp("us", tz="UTC")}
 CONTACT = dict.fromkeys(
     ("id", "country", "jobtitle", "hs_analytics_source", "lifecyclestage", "ga_client_id"), "STRING"
@@ -110,7 +109,7 @@ CASES = [
     *(
         pytest.param(name, (0, 1, 2, 3), date(2025, 1, 1), id=f"the year of {name}", marks=pytest.mark.bigquery)
         for name in ("order_confirmed", "deal_closed", "lead")
-        if SOAK
+        if ALL
     ),
 ]
 
