@@ -10,7 +10,7 @@ from conversions_assets.contract.source import Finding, QueryError
 from conversions_assets.definitions import Deployment, read_deployment, warehouse_resource
 from conversions_assets.project import ConfigurationError, load_project, read_clock, read_warehouse_settings
 from conversions_assets.warehouse.base import WarehouseError
-from conversions_assets.warehouse.schemas import warehouse_schemas, write_schema_file
+from conversions_assets.warehouse.schemas import write_schema_file
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,11 +45,14 @@ def lint_sql(deployment: Deployment) -> int:
 
 def schemas(deployment: Deployment) -> int:
     """Write `<dataset>.schema.yaml` beside the CrmTables of each dataset that the warehouse holds."""
-    found = warehouse_schemas(read_warehouse_settings())
+    resource = warehouse_resource(read_warehouse_settings())
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    if resource.exists:
+        with resource.open() as warehouse:
+            found = {dataset: warehouse.tables(dataset) for dataset in deployment.folders}
     for dataset, folder in sorted(deployment.folders.items()):
-        of_dataset = {table.name: columns for table, columns in found.items() if table.dataset == dataset}
         # No query reads the tables in which dlt keeps its own state.
-        tables = {name: columns for name, columns in of_dataset.items() if not name.startswith("_dlt_")}
+        tables = {name: columns for name, columns in found.get(dataset, {}).items() if not name.startswith("_dlt_")}
         if not tables:
             print(f"{dataset}: the warehouse has no such dataset; load it first. Its schema file stays as it is.")
             continue

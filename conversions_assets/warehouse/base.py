@@ -112,6 +112,12 @@ class Warehouse(Protocol):
     def columns(self, table: Table) -> dict[str, str] | None:
         """Names and BigQuery types of a table's columns; None if there is no such table."""
 
+    def tables(self, dataset: str) -> dict[str, dict[str, str]]:
+        """The tables of a dataset, each with names and BigQuery types of its columns; none if there is no dataset.
+
+        Of the shards of a table, one for each day, the newest stands for all where there may be many.
+        """
+
     def create_table(self, table: Table, columns: Mapping[str, str], by_day: bool = True) -> None:
         """Make a table (and its dataset) unless it exists: partitioned by `day`, clustered by `id`.
 

@@ -144,6 +144,19 @@ class BigQueryWarehouse:
         found = self._find(table)
         return None if found is None else sql.column_types(found.schema)
 
+    def tables(self, dataset: str) -> dict[str, dict[str, str]]:
+        from google.api_core.exceptions import NotFound
+
+        def listed() -> list[str]:
+            try:
+                found = self._client.list_tables(f"{self._client.project}.{dataset}", retry=self._retry())
+                return [table.table_id for table in found]
+            except NotFound:
+                return []
+
+        names = sql.without_older_shards(self._faced(listed))
+        return {name: self.columns(Table(dataset, name)) or {} for name in names}
+
     def create_table(self, table: Table, columns: Mapping[str, str], by_day: bool = True) -> None:
         found = self._find(table)
         if found is None:
