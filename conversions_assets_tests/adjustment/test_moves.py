@@ -62,7 +62,6 @@ def test_r17_both_days_adjustable_the_row_moves_and_one_remains(shop: Shop, new:
     assert shop.drift() == []
 
 
-@pytest.mark.both_engines
 def test_r17_home_day_frozen_the_row_stays_and_the_new_sighting_is_listed(shop: Shop) -> None:
     publish_at_home(shop, "01-10")
     load(shop, at("01-25", 25.0, is_qualified=True))
@@ -261,6 +260,7 @@ def test_r17_with_dedup_latest_a_sighting_on_the_open_day_wins_and_is_waited_for
 # --- R20 -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_engines
 def test_r20_a_retracted_row_that_returns_on_another_day_of_the_window_moves_there(shop: Shop) -> None:
     publish_at_home(shop, "01-25")
     load(shop)
