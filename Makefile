@@ -93,8 +93,8 @@ soak: .venv/.ready ## 2,000 new random histories against the model of R12-R24: m
 soak-retail: .venv/.ready ## the year of a real online shop, every day's load by the sensors (needs ../shared/data)
 	CONVERSIONS_SOAK=1 CONVERSIONS_REQUIRE_SHARED=1 $(BIN)/python -m pytest -s conversions_assets_tests/scenarios/test_online_retail.py
 
-soak-crm: .venv/.ready ## each CRM's loader against the fake: 25,000 records, 2,000 events with faults, 10 kills
-	CONVERSIONS_SOAK=1 $(BIN)/python -m pytest -s conversions_assets_tests/crm -k "random_history or killed"
+soak-crm: .venv/.ready $(if $(on),bigquery-emulator) ## each CRM's loader against the fake: 25,000 records, 2,000 events with faults, 10 kills; on=bigquery
+	CONVERSIONS_SOAK=1 $(BIN)/python -m pytest -s conversions_assets_tests/$(if $(on),warehouse/test_$(on)_crm.py,crm) -k "random_history or killed"
 
 soak-bigquery: .venv/.ready bigquery-emulator ## hours: the rules' tests and the demo's year on BigQuery's emulator, or on BIGQUERY_TEST_PROJECT
 	CONVERSIONS_SOAK=1 CONVERSIONS_REQUIRE_SHARED=1 $(BIN)/python -m pytest -m bigquery --numprocesses 2 --dist loadfile conversions_assets_tests/{contract,adjustment,prediction,warehouse}
