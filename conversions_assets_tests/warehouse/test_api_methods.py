@@ -53,6 +53,7 @@ def test_the_page_lists_the_methods_that_the_code_calls_and_what_its_statements_
             warehouse.describe(Statement(tree))
             assert list(warehouse.frame(Statement(tree))["id"]) == ["a"]
             warehouse.create_table(Table("conversions", "order"), {"id": "STRING", "later": "STRING"})
+            assert set(warehouse.tables("shop")) == {"orders"}
     assert set(called) == set(listed_methods())
 
     assert shop.client is not None
