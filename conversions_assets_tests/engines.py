@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from conversions_assets_tests.shop import Shop, make_shop
+from conversions_assets_tests.warehouse.api_methods import called_methods, refuse_unlisted
 from conversions_assets_tests.warehouse.bigquery_shop import shop_of
 from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
 from conversions_assets_tests.warehouse.emulator import is_installed, running_emulator
@@ -33,13 +34,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def bigquery_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the emulator listens. Skips where it is not installed, unless the test must run (`.ci/run`)."""
+    """Where the emulator listens. Skips where it is not installed, unless the test must run (`.ci/run`).
+
+    At the end docs/deploy.md must list each method of the API that the code has called.
+    """
     if not is_installed():
         reason = "the BigQuery emulator is not installed: make bigquery-emulator"
         assert not os.environ.get("CONVERSIONS_REQUIRE_SHARED"), reason
         pytest.skip(reason)
-    with running_emulator(tmp_path_factory.mktemp("bigquery") / "emulator.log") as address:
+    log = tmp_path_factory.mktemp("bigquery") / "emulator.log"
+    with running_emulator(log) as address, called_methods() as called:
         yield address
+    refuse_unlisted(called)
 
 
 @pytest.fixture

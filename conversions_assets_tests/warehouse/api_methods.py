@@ -16,8 +16,9 @@ from conversions_assets.project import PACKAGE
 
 PAGE = PACKAGE.parent / "docs" / "deploy.md"
 TESTS = Path(__file__).parents[1]
-HANDED_ON = ("query", "still_running")
-"""Functions of the tests that hand on what the code asks for."""
+WAITING = "query_and_wait"
+HANDED_ON = ("query", "_done", "still_running", WAITING)
+"""Functions of the tests that hand on what the code asks for; the emulator lacks `jobs.query`, for which one stands."""
 DATASET, TABLE = r"/datasets/[^/]+", r"/tables/[^/]+"
 # https://cloud.google.com/bigquery/docs/reference/rest
 METHODS = (
@@ -54,8 +55,8 @@ def called_methods() -> Iterator[Counter[str]]:
     send = AuthorizedSession.request
 
     def request(session: AuthorizedSession, method: str, url: str, *args: Any, **options: Any) -> Any:
-        if _is_of_the_code():
-            called[api_method(method, url)] += 1
+        if caller := _caller():
+            called["jobs.query" if caller == WAITING else api_method(method, url)] += 1
         return send(session, method, url, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -79,14 +80,16 @@ def refuse_unlisted(called: Iterable[str]) -> None:
     assert not missing, f"{PAGE.name} lacks methods of BigQuery's API that the code calls: {', '.join(missing)}"
 
 
-def _is_of_the_code() -> bool:
-    """Whether the innermost frame that is no library's, dlt aside, is the package's."""
-    frame = sys._getframe(2)
+def _caller() -> str:
+    """The function that hands on a request of the package or of dlt; '' where it is another's: a test, the emulator."""
+    frame, handed_on = sys._getframe(2), "client"
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(TESTS) and frame.f_code.co_name not in HANDED_ON:
-            return False
-        if path.is_relative_to(PACKAGE) or "dlt" in path.parts:
-            return True
+        path, name = Path(frame.f_code.co_filename), frame.f_code.co_name
+        if path.is_relative_to(TESTS):
+            if name not in HANDED_ON:
+                return ""
+            handed_on = name
+        elif path.is_relative_to(PACKAGE) or "dlt" in path.parts:
+            return handed_on
         frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return ""

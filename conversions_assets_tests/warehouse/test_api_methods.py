@@ -24,6 +24,9 @@ PERMISSIONS = {exp.Create: "create", exp.Alter: "update", exp.Insert: "updateDat
     exp.Drop: "delete",
 }
 
+OF_LOADS = {"jobs.query"}
+"""Only dlt calls it: the tests of the CRMs see that it is listed."""
+
 
 @pytest.fixture
 def shop(bigquery_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BigQueryShop:
@@ -54,7 +57,7 @@ def test_the_page_lists_the_methods_that_the_code_calls_and_what_its_statements_
             assert list(warehouse.frame(Statement(tree))["id"]) == ["a"]
             warehouse.create_table(Table("conversions", "order"), {"id": "STRING", "later": "STRING"})
             assert set(warehouse.tables("shop")) == {"orders"}
-    assert set(called) == set(listed_methods())
+    assert set(called) == set(listed_methods()) - OF_LOADS
 
     assert shop.client is not None
     written, needed = set(), {"bigquery.tables.getData"}
