@@ -119,4 +119,6 @@ def _literal(value: Any) -> str:
 
 
 def _pair(pair: Mapping[str, str]) -> str:
-    return f"STRUCT({_literal(pair['key'])} AS key, {_literal(pair['value'])} AS value)"
+    # Names of a STRUCT know no case.
+    key, value = (_literal(found) for _, found in sorted((name.lower(), found) for name, found in pair.items()))
+    return f"STRUCT({key} AS key, {value} AS value)"
