@@ -75,18 +75,23 @@ class Daemon:
         return [tick.seconds for tick in self.ticks if tick.sensor == sensor]
 
 
-def make_scaled(folder: Path, count: int) -> Path:
-    """A project whose conversions all have a freshness policy and look published, over one small CRM."""
+def make_scaled(folder: Path, count: int, settings: Path) -> Path:
+    """A project whose conversions all have a freshness policy and look published, over one small CRM.
+
+    Args:
+        settings: a dagster.yaml; what is to lie outside of the project is left out.
+    """
     project = folder / f"scale_{count}"
     make_project(project, count)
     names = [path.parent.name for path in (project / PACKAGE / "defs" / "conversions").glob("*/defs.yaml")]
     for path in (project / PACKAGE / "defs" / "conversions").glob("*/defs.yaml"):
         path.write_text(path.read_text(encoding="utf-8") + FRESHNESS, encoding="utf-8")
-    settings = yaml.safe_load((project / "home" / "dagster.yaml").read_text(encoding="utf-8"))
+    instance = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    instance = {key: value for key, value in instance.items() if key not in ("compute_logs", "local_artifact_storage")}
     # Runs are put into the queue and stay there.
-    settings["concurrency"]["runs"] = {"max_concurrent_runs": 0}
-    settings["sensors"] = {"use_threads": True, "num_workers": 4, "num_submit_workers": 4}
-    (project / "home" / "dagster.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    instance["concurrency"]["runs"] = {"max_concurrent_runs": 0}
+    instance["sensors"] = {"use_threads": True, "num_workers": 4, "num_submit_workers": 4}
+    (project / "home" / "dagster.yaml").write_text(yaml.safe_dump(instance), encoding="utf-8")
     make_crm(project / "warehouse.duckdb", 1000)
     with duckdb.connect(str(project / "warehouse.duckdb")) as connection:
         connection.execute("CREATE SCHEMA adjusted")
@@ -114,7 +119,7 @@ def measure_daemon(project: Path) -> Daemon:
     with _running_daemon(project, log) as daemon:
         deadline = time.monotonic() + PATIENCE
         while True:
-            time.sleep(10)
+            time.sleep(30)
             ticks = _read_ticks(project)
             if all(sum(tick.sensor == name for tick in ticks) >= TICKS for name in SENSORS):
                 break

@@ -8,14 +8,18 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from daemon_part import Daemon, Loaded, make_scaled, measure_daemon, measure_loading, remove, show
-from jobs_part import Work, measure_jobs
 from measure import keep_bytecode
 
-FOLDER = Path(__file__).resolve().parent.parent / ".bench"
+if TYPE_CHECKING:
+    from jobs_part import Work
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".bench"
 MINIMUM_MB = 10
 """Billed for each table that a query names, at least: https://cloud.google.com/bigquery/pricing#on_demand_pricing"""
 USD_PER_TIB = 6.25
@@ -28,14 +32,16 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     keep_bytecode()
     if "daemon" in options.only:
-        _show_daemon({count: _measure(count) for count in sorted(options.conversions)})
+        _show_daemon({count: _measure(count, options.settings) for count in sorted(options.conversions)})
     if "day" in options.only:
+        from jobs_part import measure_jobs
+
         _show_day(measure_jobs(), options)
     return 0
 
 
-def _measure(count: int) -> tuple[Loaded, Daemon]:
-    project = make_scaled(FOLDER, count)
+def _measure(count: int, settings: Path) -> tuple[Loaded, Daemon]:
+    project = make_scaled(FOLDER, count, settings)
     measured = measure_loading(project, count), measure_daemon(project)
     show(count, *measured)
     remove(project)
@@ -67,7 +73,7 @@ def _show_daemon(measured: Mapping[int, tuple[Loaded, Daemon]]) -> None:
         print(" ".join([f"{name:48}", *(f"{value:9.2f}" for value in values), f"{values[-1] / values[0]:7.1f}x"]))
 
 
-def _show_day(asked: Work, options: argparse.Namespace) -> None:
+def _show_day(asked: "Work", options: argparse.Namespace) -> None:
     for name, work in (("a scan", asked.scan), ("a rerun of 10 days", asked.rerun)):
         calls = ", ".join(f"{method} {times}" for method, times in sorted(work.calls.items()))
         print(f"\n{name}: {work.jobs} jobs; {work.touched} tables named in statements; {calls}")
@@ -113,6 +119,12 @@ def _show_day(asked: Work, options: argparse.Namespace) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--conversions", type=int, nargs="+", default=[10, 100, 1000], help="projects of this size")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        default=ROOT / "dagster.yaml",
+        help="of the instance; with deploy/dagster.yaml: Postgres",
+    )
     parser.add_argument("--only", nargs="+", choices=("daemon", "day"), default=("daemon", "day"))
     parser.add_argument("--loads-per-day", type=int, default=24)
     parser.add_argument("--changed-share", type=float, default=0.1, help="of the scans that find a change")
