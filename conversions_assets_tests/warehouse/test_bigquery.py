@@ -92,6 +92,27 @@ def test_a_table_that_is_not_there_has_no_columns_and_an_older_one_gets_those_th
     assert _ids(warehouse) == ["a"]
 
 
+def test_the_tables_of_a_dataset_are_listed_with_the_newest_of_each_day(
+    warehouse: BigQueryWarehouse, client: EmulatedClient
+) -> None:
+    assert warehouse.tables("ga4") == {}
+    client.create_dataset("ga4")
+    for name, column in {
+        "events_20260101": "a",
+        "events_20260102": "b",
+        "events_intraday_1": "c",
+        "users": "d",
+    }.items():
+        client.query(f"CREATE TABLE ga4.{name} ({column} ARRAY<STRUCT<key STRING, value INT64>>)").result()
+    found = warehouse.tables("ga4")
+    assert {name: list(columns) for name, columns in found.items()} == {
+        "events_20260102": ["b"],
+        "events_intraday_1": ["c"],
+        "users": ["d"],
+    }
+    assert found["users"]["d"] == "ARRAY<STRUCT<key STRING, value INT64>>"
+
+
 def test_a_table_is_partitioned_by_day_and_clustered_by_id(
     warehouse: BigQueryWarehouse, client: EmulatedClient
 ) -> None:
