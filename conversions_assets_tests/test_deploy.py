@@ -64,12 +64,15 @@ def test_only_the_webserver_is_reached_and_only_from_the_machine() -> None:
 
 
 def test_every_container_is_watched_started_again_and_without_rights() -> None:
-    for name, service in _yaml(DEPLOY / "compose.yaml")["services"].items():
+    services = _yaml(DEPLOY / "compose.yaml")["services"]
+    for name, service in services.items():
         assert service["healthcheck"]["test"], name
         assert service["restart"] == "unless-stopped", name
         if name != "postgres":
             assert service["cap_drop"] == ["ALL"], name
             assert not [volume for volume in service["volumes"] if "docker.sock" in volume], name
+    held = [name for name, service in services.items() if "env_file" in service]
+    assert held == ["code"], "the tokens of the CRMs are for the runs alone"
     assert re.search(r"^USER (?!root)\w+$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
