@@ -260,7 +260,6 @@ def test_r17_with_dedup_latest_a_sighting_on_the_open_day_wins_and_is_waited_for
 # --- R20 -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.both_engines
 def test_r20_a_retracted_row_that_returns_on_another_day_of_the_window_moves_there(shop: Shop) -> None:
     publish_at_home(shop, "01-25")
     load(shop)

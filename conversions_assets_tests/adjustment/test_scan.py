@@ -46,6 +46,7 @@ A, B = order("a", "2026-01-22T12:00", 10.0), order("b", "2026-01-27T12:00", 20.0
 # --- Nothing changed -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_engines
 def test_r23_a_load_that_changes_nothing_asks_for_nothing(shop: Shop) -> None:
     start(shop, A, B)
     shop.set_orders([B, A])
