@@ -10,7 +10,7 @@ import pyarrow as pa
 from conversions_assets.warehouse.base import Table
 from conversions_assets.warehouse.bigquery import BigQueryWarehouse
 from conversions_assets_tests.prediction.crm import DEAL, KINDS, LEAD, Crm, make_crm
-from conversions_assets_tests.warehouse.bigquery_shop import PATIENCE, put_table, to_bigquery
+from conversions_assets_tests.warehouse.bigquery_shop import PATIENCE, put_table, to_bigquery, told
 from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
 from conversions_assets_tests.warehouse.real_client import RealClient
 
@@ -29,7 +29,7 @@ class BigQueryCrm(Crm):
         rows = self.client.query(to_bigquery(sql), job_retry=None).result()
         # What a test asks is no job of ours.
         self.client.requests.pop()
-        return [dict(row.items()) for row in rows]
+        return [told(row) for row in rows]
 
     def load(self, leads: Iterable[Mapping[str, Any]] = (), deals: Iterable[Mapping[str, Any]] = ()) -> None:
         if self.client is None:

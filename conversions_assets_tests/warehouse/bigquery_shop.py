@@ -13,6 +13,7 @@ import pyarrow
 import sqlglot
 from google.cloud.bigquery import LoadJobConfig, SchemaField
 from google.cloud.bigquery import Table as ApiTable
+from google.cloud.bigquery.table import Row
 from pyarrow import parquet
 from sqlglot import exp
 
@@ -38,7 +39,7 @@ class BigQueryShop(Shop):
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Run DuckDB SQL, as the tests write it, in BigQuery."""
-        return [dict(row.items()) for row in self._rows(to_bigquery(sql))]
+        return [told(row) for row in self._rows(to_bigquery(sql))]
 
     def set_orders(self, rows: Iterable[Mapping[str, Any]]) -> None:
         assert self.client is not None
@@ -69,6 +70,11 @@ def shop_of(folder: Path, client: EmulatedClient | RealClient) -> BigQueryShop:
     shop = BigQueryShop(folder, like.conversion, client=client)
     shop.set_orders([])
     return shop
+
+
+def told(row: Row) -> dict[str, Any]:
+    """A row of BigQuery as the tests know it: an empty array is what it stores in the place of NULL."""
+    return {name: None if value == [] else value for name, value in row.items()}
 
 
 def to_bigquery(sql: str) -> str:

@@ -10,14 +10,12 @@ from conversions_assets_tests.shop import Shop
 
 
 def _comparable(value: Any, name: str = "") -> Any:
-    """BigQuery stores no NULL in the place of an array; how numbers become text is the engine's own business."""
+    """How numbers become text is the engine's own business."""
     if isinstance(value, float):
         # A sum depends on the order of its terms.
         return round(value, 6)
     if name == "fingerprint":
         return value is not None
-    if value == []:
-        return None
     if name in ("frozen_value", "crm_value") and re.fullmatch(r"-?\d+(\.\d+)?", value or ""):
         return str(float(value))
     if name in ("before", "after", "row") and value is not None:
