@@ -123,7 +123,7 @@ def _options() -> argparse.Namespace:
         "--settings",
         type=Path,
         default=ROOT / "dagster.yaml",
-        help="of the instance; with deploy/dagster.yaml: Postgres",
+        help="of the instance; deploy/dagster.yaml: Postgres, with dagster-postgres and a new database for each number",
     )
     parser.add_argument("--only", nargs="+", choices=("daemon", "day"), default=("daemon", "day"))
     parser.add_argument("--loads-per-day", type=int, default=24)
