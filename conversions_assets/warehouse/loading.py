@@ -42,15 +42,16 @@ def bigquery_destination(project: str, location: str) -> "Iterator[Destination[A
     Raises:
         WarehouseError: BigQuery refuses something or does not answer; the message holds no value of a row.
     """
-    import dlt
     import google.auth
+
+    from conversions_assets.warehouse.bigquery_merge import BigQuery
 
     try:
         # dlt finds them the same way, but does not say what to do where there are none.
         google.auth.default()
         # A table that is replaced whole is filled beside it: nobody finds it empty while it is uploaded.
         how = "insert-from-staging"
-        yield dlt.destinations.bigquery(project_id=project, location=location, replace_strategy=how)
+        yield BigQuery(project_id=project, location=location, replace_strategy=how)
     except Exception as error:
         told = faults.told(error)
         if told is None:

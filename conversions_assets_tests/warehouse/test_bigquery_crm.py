@@ -21,6 +21,7 @@ from conversions_assets.demo.fake_crm.faults import Fault
 from conversions_assets.demo.fake_crm.serve import serving
 from conversions_assets.warehouse.base import Table, WarehouseError, WarehouseFaultError
 from conversions_assets.warehouse.bigquery import BigQueryWarehouse
+from conversions_assets.warehouse.bigquery_merge import MergeOnce
 from conversions_assets.warehouse.loading import bigquery_destination
 from conversions_assets.warehouse.raw import incomplete_loads, newest_load
 from conversions_assets_tests.crm.conformance import SOAK
@@ -87,6 +88,17 @@ def test_r19_a_history_with_a_kill_and_deletions_is_whole_in_the_end(
     assert last.counts["companies"][1] > first.counts["companies"][1]
     made = [request.sql for request in hubspot.client.requests if "`contacts_versions`" in request.sql]
     assert any("PARTITION BY TIMESTAMP_TRUNC(`updated_at`, MONTH)\nCLUSTER BY `id`, `version`" in sql for sql in made)
+
+
+def test_a_key_that_is_staged_twice_is_merged_once(emulated: EmulatedClient) -> None:
+    emulated.create_dataset("d")
+    columns = ["id", "city", "_dlt_load_id"]
+    [merge] = MergeOnce.gen_upsert_merge_sql("d.t", "d.s", ["id"], columns, None, None)
+    tables = [f"CREATE TABLE d.{name} (id STRING, city STRING, _dlt_load_id STRING)" for name in "ts"]
+    staged = "INSERT INTO d.s VALUES ('1', 'Bonn', '1'), ('1', 'Graz', '2')"
+    for sql in (*tables, staged, merge, merge):
+        emulated.query(sql).result()
+    assert [row["city"] for row in emulated.query("SELECT city FROM d.t").result()] == ["Graz"]
 
 
 def test_a_refusal_of_bigquery_behind_dlts_error_says_what_to_do(emulated: EmulatedClient) -> None:
