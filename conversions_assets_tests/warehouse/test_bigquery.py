@@ -121,6 +121,8 @@ def test_a_table_is_partitioned_by_day_and_clustered_by_id(
     assert client.get_table(f"{client.project}.{LEAD}").time_partitioning.field == "day"
     warehouse.create_table(Table("fx", "rates"), {"date": "DATE", "rate": "FLOAT64"})
     assert client.requests[-1].sql.endswith("`rate` FLOAT64)")
+    warehouse.create_table(Table("conversions", "_lead_days"), {"day": "DATE"}, by_day=False)
+    assert client.requests[-1].sql.endswith("`day` DATE)")
 
 
 def test_a_frame_goes_into_the_session_and_comes_back(warehouse: BigQueryWarehouse, client: EmulatedClient) -> None:
