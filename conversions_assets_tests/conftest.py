@@ -93,5 +93,8 @@ def _quick_dagster() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow files first, so that the processes of `make test` end at about the same time."""
-    items.sort(key=lambda item: "scenarios" not in item.path.parts)
+    """The slow files first, so that the processes of `make test` end at about the same time.
+
+    One process waits for the emulator while the other works.
+    """
+    items.sort(key=lambda item: (item.path.name != "test_bigquery_runs.py", "scenarios" not in item.path.parts))
