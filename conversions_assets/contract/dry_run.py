@@ -35,7 +35,7 @@ class DryRun:
 
     @property
     def month(self) -> int:
-        """Bytes that 30 days bill at most: a run of each day, and what each load asks for."""
+        """Bytes of the raw tables that 30 days bill at most: a run of each day, and what each load asks for."""
         loads = self.conversion.project.bigquery.loads_per_day
         return MONTH * (self._billed(self.day) + loads * READS_PER_LOAD * self._billed(self.window))
 
@@ -93,6 +93,7 @@ def shown(found: Sequence[DryRun]) -> str:
     rests = (
         f"30 days: each day once, and {costs.loads_per_day} loads a day that each change something, at "
         f"{costs.price_per_tib:g} USD per TiB (project.yaml: bigquery). A table counts {mebibytes(LEAST_PER_TABLE)} "
-        "or more."
+        "or more.\nOnly raw tables are counted: statements over a conversion's own tables bill their minimum on top "
+        "(docs/scale.md)."
     )
     return "\n".join([*table, rests])
