@@ -10,7 +10,7 @@ SELECT
   IF(p.id IS NULL, NULL, ROW_AS_JSON(p)),
   ROW_AS_JSON(v),
   v.day_before,
-  v.day,
+  v.day AS day_after,
   v.value_delta,
   @crm_load_id,
   @run_id,

@@ -26,14 +26,9 @@ def _outcome(result: Materialised, name: str = "empty_columns") -> Outcome:
     return next(outcome for outcome in result.outcomes if outcome.rule.name == name)
 
 
-def _many(shop: Shop, count: int, created: str = TEN, **nulls: None) -> None:
-    """`count` orders with every optional column, but for those given as NULL."""
-    row = order("first", created, **(FULL | nulls))
-    shop.set_orders([row])
-    shop.query(
-        f"INSERT INTO shop.orders SELECT o.* REPLACE ('o' || n::VARCHAR AS id) "
-        f"FROM shop.orders AS o, range({count - 1}) AS t(n)"
-    )
+def _many(count: int, created: str = TEN, **values: Any) -> list[dict[str, Any]]:
+    """`count` orders with every optional column, but for what is given."""
+    return [order(f"{created[8:10]}-{n}", created, **(FULL | values)) for n in range(count)]
 
 
 # --- R4: columns without a value ----------------------------------------------------------------------------------
@@ -41,7 +36,7 @@ def _many(shop: Shop, count: int, created: str = TEN, **nulls: None) -> None:
 
 @pytest.mark.parametrize("name", columns.OPTIONAL)
 def test_r04_a_column_without_a_value_on_a_day_with_50_rows_is_a_warning(shop: Shop, name: str) -> None:
-    _many(shop, 50, **{name: None})
+    shop.set_orders(_many(50, **{name: None}))
     outcome = _outcome(shop.convert(day("01-10"), day("01-11")))
     assert (outcome.rule.rules, outcome.rule.blocking) == ("R4", False)
     assert (outcome.names, outcome.failing_days) == ((name,), (day("01-10"),))
@@ -50,42 +45,36 @@ def test_r04_a_column_without_a_value_on_a_day_with_50_rows_is_a_warning(shop: S
 
 
 def test_r04_a_day_with_fewer_rows_tells_nothing(shop: Shop) -> None:
-    _many(shop, 49, value=None, user_id=None)
+    shop.set_orders(_many(49, value=None, user_id=None))
     assert _outcome(shop.convert(day("01-10"))).passed
 
 
 def test_r04_one_value_is_enough(shop: Shop) -> None:
-    _many(shop, 50, user_id=None)
-    shop.query("UPDATE shop.orders SET user_id = 'u' WHERE id = 'first'")
+    shop.set_orders([*_many(49, user_id=None), order("one", TEN, **FULL)])
     assert _outcome(shop.convert(day("01-10"))).passed
 
 
 def test_r04_each_day_is_judged_by_itself(shop: Shop) -> None:
-    _many(shop, 50, user_id=None)
-    shop.query(
-        "INSERT INTO shop.orders SELECT * REPLACE "
-        f"('x' || id AS id, TIMESTAMPTZ '{ELEVENTH}:00+00' AS created, 'u' AS user_id) FROM shop.orders"
-    )
+    shop.set_orders([*_many(50, user_id=None), *_many(50, ELEVENTH)])
     assert _outcome(shop.convert(day("01-10"), day("01-11"))).failing_days == (day("01-10"),)
 
 
 def test_r04_an_empty_currency_and_empty_params_are_no_values(shop: Shop) -> None:
-    _many(shop, 50)
-    shop.query("UPDATE shop.orders SET currency = ' ', params = [{'key': 'city', 'value': ''}]")
+    shop.set_orders(_many(50, currency=" ", params=[{"KEY": "city", "value": ""}]))
     assert _outcome(shop.convert(day("01-10"))).names == ("currency", "params")
     assert {row["currency"] for row in shop.stored()} == {"EUR"}
 
 
 def test_r04_a_column_that_the_sql_does_not_return_is_no_warning(shop: Shop) -> None:
     shop.write_sql("SELECT id, client_id, created FROM shop.orders")
-    _many(shop, 60, **dict.fromkeys(columns.OPTIONAL))
+    shop.set_orders(_many(60, **dict.fromkeys(columns.OPTIONAL)))
     assert _outcome(shop.convert(day("01-10"))).passed
 
 
 def test_r04_the_number_of_rows_is_a_setting(shop: Shop) -> None:
     thresholds = shop.conversion.project.thresholds.model_copy(update={"empty_column_rows": 3})
     shop.configure(project=shop.conversion.project.model_copy(update={"thresholds": thresholds}))
-    _many(shop, 3, value=None)
+    shop.set_orders(_many(3, value=None))
     assert _outcome(shop.convert(day("01-10"))).names == ("value",)
 
 

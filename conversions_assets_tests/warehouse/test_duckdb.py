@@ -234,6 +234,21 @@ def test_a_table_that_is_not_there_has_no_columns_and_an_existing_one_stays(ware
     assert warehouse.query(_bigquery("SELECT id FROM conversions.`order`")) == [{"id": "a"}]
 
 
+@pytest.mark.parametrize("name", ["day", "day_after"])
+def test_the_rows_of_a_day_lie_together(warehouse: DuckDBWarehouse, name: str) -> None:
+    """A backfill writes many days at once: a run over a few of them must not read them all."""
+    table = Table("adjusted", "order")
+    warehouse.create_table(table, {"id": "STRING", name: "DATE"})
+    rows = "SELECT CAST(n AS STRING) AS id, DATE_ADD(DATE '2026-01-01', INTERVAL MOD(n * 7, 90) DAY) AS d FROM numbers"
+    numbers = "WITH numbers AS (SELECT n FROM UNNEST(GENERATE_ARRAY(1, 5000)) AS n)"
+    warehouse.execute(
+        [_bigquery(f"INSERT INTO adjusted.`order` (id, {name}) {numbers} SELECT id, d AS {name} FROM ({rows})")]
+    )
+    days = [row["day"] for row in warehouse.query(_bigquery(f"SELECT {name} AS day FROM adjusted.`order`"))]
+    assert len(days) == 5000
+    assert days == sorted(days)
+
+
 @pytest.mark.parametrize(
     ("duckdb_type", "expected"),
     [
