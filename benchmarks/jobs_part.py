@@ -2,19 +2,19 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlglot import exp
 
-from conversions_assets.warehouse.dialect import parse_bigquery
 from conversions_assets_tests.shop import day, make_shop, order
 from conversions_assets_tests.warehouse.api_methods import called_methods
 from conversions_assets_tests.warehouse.bigquery_shop import BigQueryShop
 from conversions_assets_tests.warehouse.emulated_client import EmulatedClient, Request
 from conversions_assets_tests.warehouse.emulator import is_installed, running_emulator
+from conversions_assets_tests.warehouse.statements import name_of, statements_of, tables_of
 
 DML = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
 RAW = "shop"
@@ -76,15 +76,15 @@ def _count(shop: BigQueryShop, work: Callable[[], object]) -> Asked:
     with called_methods() as calls:
         work()
     requests = _requests(shop)[before:]
-    statements = [tree for request in requests for tree in _statements(request)]
+    statements = [tree for request in requests for tree in statements_of(request)]
     dml = Counter(
-        _name(table) for tree in statements if isinstance(tree, DML) for table in [tree.this.find(exp.Table)] if table
+        name_of(table) for tree in statements if isinstance(tree, DML) for table in [tree.this.find(exp.Table)] if table
     )
     return Asked(
         jobs=sum(not request.config.get("dryRun") for request in requests),
         calls=dict(calls),
         dml={name: times for name, times in dml.items() if "." in name},
-        touched=sum(len(_named(tree)) for tree in statements),
+        touched=sum(len(tables_of(tree)) for tree in statements),
     )
 
 
@@ -93,24 +93,8 @@ def _requests(shop: BigQueryShop) -> Sequence[Request]:
     return shop.client.requests
 
 
-def _statements(request: Request) -> Iterator[exp.Expr]:
-    if request.config.get("dryRun") or request.sql.startswith("CALL "):
-        return
-    for tree in parse_bigquery(request.sql):
-        if not (isinstance(tree, exp.Create) and tree.args.get("kind") == "FUNCTION"):
-            yield tree
-
-
-def _named(tree: exp.Expr) -> set[str]:
-    return {_name(table) for table in tree.find_all(exp.Table)} - {cte.alias for cte in tree.find_all(exp.CTE)}
-
-
-def _name(table: exp.Table) -> str:
-    return f"{table.db}.{table.name}" if table.db else table.name
-
-
 def _tables(request: Request) -> set[str]:
-    return {name for tree in _statements(request) for name in _named(tree)}
+    return {name for tree in statements_of(request) for name in tables_of(tree)}
 
 
 def _is_ours(name: str) -> bool:

@@ -1,5 +1,6 @@
 """The peer: plain DuckDB scripts that do what a conversion's two stations do, without contract and rules."""
 
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -184,3 +185,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET preserve_insertion_order = false")
     return connection
+
+
+if __name__ == "__main__":
+    react(Path(sys.argv[1]), (date.fromisoformat(sys.argv[2]), date.fromisoformat(sys.argv[3])), "command")

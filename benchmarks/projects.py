@@ -52,6 +52,17 @@ models:
                 values: [EUR, GBP, USD]
 """
 
+DBT_SNAPSHOT = """\
+snapshots:
+  - name: deal_history
+    relation: ref('deal')
+    config:
+      unique_key: id
+      strategy: check
+      check_cols: [day, client_id, created, value, currency, is_qualified, params, user_id]
+      hard_deletes: new_record
+"""
+
 DBT_TESTS = {
     "one_row_per_id_and_day": "SELECT day, id FROM {{ ref('deal') }} GROUP BY day, id HAVING count(*) > 1",
     "no_negative_value": "SELECT id FROM {{ ref('deal') }} WHERE value < 0",
@@ -107,13 +118,19 @@ def make_dbt(home: Path) -> Path:
     return command
 
 
-def make_dbt_project(folder: Path, warehouse: Path) -> None:
-    """The peer's project: one incremental model (delete+insert over the window) with five tests."""
+def make_dbt_project(folder: Path, warehouse: Path, history: bool = False) -> None:
+    """The peer's project: one incremental model (delete+insert over the window) with five tests.
+
+    Args:
+        history: also a snapshot, dbt's own record of what each id was before and when it changed.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     config = "{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='day') }}"
     write_text(folder / "dbt_project.yml", DBT_PROJECT)
     write_text(folder / "profiles.yml", DBT_PROFILE.format(path=warehouse))
     write_text(folder / "models" / "deal.sql", f"{config}\n{plain.won(FIRST_DAY, LAST_DAY)}\n")
     write_text(folder / "models" / "schema.yml", DBT_SCHEMA)
+    if history:
+        write_text(folder / "snapshots" / "deal_history.yml", DBT_SNAPSHOT)
     for name, text in DBT_TESTS.items():
         write_text(folder / "tests" / f"{name}.sql", text)

@@ -45,27 +45,39 @@ def _make_project(folder: Path, crm: Path) -> Path:
 
 
 def _measure_dbt(folder: Path, crm: Path, project: Path, runs: int) -> list[Measured]:
-    """The same kind of load, by command: `react` to `dbt build` with a look-back of the whole window."""
+    """The same kind of load, by command: `react` to `dbt build` with a look-back of the whole window.
+
+    Both leave the newest rows and a record of what changed: ours in the ledger, dbt's in a snapshot.
+    """
     peer, file = folder / "react_peer", folder / "react_peer" / "warehouse.duckdb"
     dbt = make_dbt(folder / "dbt")
-    make_dbt_project(peer, file)
+    make_dbt_project(peer, file, history=True)
     shutil.copy(crm, file)
     run_child([dbt, "build"], peer, {"DBT_PROFILES_DIR": str(peer)})
     command = [sys.executable, "-m", PACKAGE, "react"]
     run_child(command, project, environment(project))
-    seconds, cpu = [], []
+    floor_file = folder / "react_floor.duckdb"
+    shutil.copy(crm, floor_file)
+    floor = [sys.executable, plain.__file__, floor_file, *map(str, WINDOW)]
+    run_child(floor, folder)
+    seconds, cpu, floors = [], [], []
     for n in range(runs, 2 * runs):
         change_deals(project / "warehouse.duckdb", n)
         change_deals(file, n)
+        change_deals(floor_file, n)
         ours = run_child(command, project, environment(project))
         theirs = run_child([dbt, "build"], peer, {"DBT_PROFILES_DIR": str(peer)})
         if "1 scans, 1 reruns" not in ours.output:
             raise SystemExit(f"react did not do one scan and one rerun:\n{ours.output[-2000:]}")
-        note(f"react {ours.seconds:.1f} s, dbt build {theirs.seconds:.1f} s")
+        least = run_child(floor, folder)
+        note(f"react {ours.seconds:.1f} s, dbt build {theirs.seconds:.1f} s, plain script {least.seconds:.1f} s")
+        floors.append((least.seconds, theirs.seconds))
         seconds.append((ours.seconds, theirs.seconds))
         cpu.append((ours.cpu_seconds, theirs.cpu_seconds))
     file.unlink()
+    floor_file.unlink()
     return [
+        of_pairs("react: plain script as a command / dbt build", floors, "s"),
         of_pairs("react: command / dbt build over the window", seconds, "s", 0.5),
         of_pairs("react: the same in CPU time", cpu, "s"),
     ]

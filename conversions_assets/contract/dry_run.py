@@ -19,6 +19,8 @@ LEAST_PER_TABLE = 10 * MIB
 MONTH = 30
 READS_PER_LOAD = 3
 """A complete CRM load is at most: a scan of the window, and a rerun in which both stations ask for the window."""
+TABLES_OF_SCAN, TABLES_OF_RERUN = 21, 137
+"""How often the statements of a scan and of a rerun name a table beside those of the query. A test counts them."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,14 @@ class DryRun:
 
     @property
     def month(self) -> int:
-        """Bytes of the raw tables that 30 days bill at most: a run of each day, and what each load asks for."""
+        """Bytes that 30 days bill at most: a run of each day, and what each load asks for.
+
+        The statements over a conversion's own tables are counted with the least that each table is billed for.
+        """
         loads = self.conversion.project.bigquery.loads_per_day
-        return MONTH * (self._billed(self.day) + loads * READS_PER_LOAD * self._billed(self.window))
+        raw = self._billed(self.day) + loads * READS_PER_LOAD * self._billed(self.window)
+        own = LEAST_PER_TABLE * (TABLES_OF_RERUN + loads * (TABLES_OF_SCAN + TABLES_OF_RERUN))
+        return MONTH * (raw + own)
 
     @property
     def price(self) -> float:
@@ -92,8 +99,7 @@ def shown(found: Sequence[DryRun]) -> str:
     costs = found[0].conversion.project.bigquery
     rests = (
         f"30 days: each day once, and {costs.loads_per_day} loads a day that each change something, at "
-        f"{costs.price_per_tib:g} USD per TiB (project.yaml: bigquery). A table counts {mebibytes(LEAST_PER_TABLE)} "
-        "or more.\nOnly raw tables are counted: statements over a conversion's own tables bill their minimum on top "
-        "(docs/scale.md)."
+        f"{costs.price_per_tib:g} USD per TiB (project.yaml: bigquery).\nA table counts {mebibytes(LEAST_PER_TABLE)} "
+        "or more each time that a statement names it, a conversion's own tables exactly that (docs/scale.md)."
     )
     return "\n".join([*table, rests])

@@ -173,8 +173,9 @@ class DuckDBWarehouse:
 
     def create_table(self, table: Table, columns: Mapping[str, str], by_day: bool = True) -> None:
         present = self.columns(table)
-        if by_day:
-            self._days |= {table: name for name in DAYS if columns.get(name) == "DATE"}
+        day = next((name for name in DAYS if columns.get(name) == "DATE"), None)
+        if by_day and day is not None:
+            self._days[table] = day
         if present is None:
             schema = exp.Create(this=exp.to_identifier(table.dataset, quoted=True), kind="SCHEMA", exists=True)
             self.execute([Statement(schema), Statement(_create(table, columns))])
@@ -183,8 +184,8 @@ class DuckDBWarehouse:
         self.execute([Statement(_add(table, name, kind)) for name, kind in columns.items() if name not in present])
 
     def _days_together(self, tree: exp.Expr) -> exp.Expr:
-        # As in BigQuery's partitions the rows of a day lie together: DuckDB passes over a row group that holds other days
-        # (https://duckdb.org/docs/current/guides/performance/indexing, "Zonemaps").
+        # As in BigQuery's partitions the rows of a day lie together: DuckDB passes over what holds other days, see
+        # https://duckdb.org/docs/current/guides/performance/indexing ("Zonemaps").
         target = tree.find(exp.Table) if isinstance(tree, exp.Insert) else None
         day = self._days.get(Table(target.db, target.name)) if target is not None else None
         if day is None:

@@ -1,5 +1,6 @@
 """The dry run: which queries BigQuery refuses, what they would read, and what that costs in a month."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from conversions_assets.project import BigQueryCosts, Clock
 from conversions_assets.warehouse.base import Statement
 from conversions_assets.warehouse.bigquery import BigQueryWarehouse
 from conversions_assets_tests.deployment import ORDER_SQL, Deployment, make_deployment
-from conversions_assets_tests.shop import Shop, make_shop
+from conversions_assets_tests.shop import Shop, day, make_shop, order
 from conversions_assets_tests.warehouse.bigquery_shop import BigQueryShop, shop_of
 from conversions_assets_tests.warehouse.emulated_client import EmulatedClient
+from conversions_assets_tests.warehouse.statements import statements_of, tables_of
 
 NOW = "2026-01-31T07:00:00+00:00"
 
@@ -63,18 +65,30 @@ def priced(shop: Shop, per_day: int, **settings: Any) -> DryRun:
     return dry_run(warehouse, replace(shop.conversion, project=project, **settings), Clock(shop.now, replaced=True))
 
 
+OWN = 10 * MIB * (dry.TABLES_OF_RERUN + 2 * (dry.TABLES_OF_SCAN + dry.TABLES_OF_RERUN))
+"""What a day with 2 loads bills for the tables of a conversion."""
+
+
 def test_a_month_is_each_day_once_and_what_each_load_asks_for(tmp_path: Path) -> None:
     found = priced(make_shop(tmp_path), TIB)
     # A day is asked for with a margin of a day on both sides; the window of 10 days with the open day and far ahead.
     assert (found.day, found.window) == (2 * TIB, 12 * TIB)
-    assert found.month == 30 * (2 + 2 * 3 * 12) * TIB
-    assert found.price == 30 * (2 + 2 * 3 * 12) * 5
+    assert found.month == 30 * ((2 + 2 * 3 * 12) * TIB + OWN)
+    assert found.price == found.month / TIB * 5
     assert "all" in dry.shown([found])
     assert "2 loads a day" in dry.shown([found])
 
 
 def test_a_small_table_counts_what_bigquery_bills_at_least(tmp_path: Path) -> None:
-    assert priced(make_shop(tmp_path), 1).month == 30 * (1 + 2 * 3) * 10 * MIB
+    assert priced(make_shop(tmp_path), 1).month == 30 * ((1 + 2 * 3) * 10 * MIB + OWN)
+
+
+def test_what_a_scan_and_a_rerun_name_of_our_tables_is_what_the_estimate_counts(shop: BigQueryShop) -> None:
+    shop.set_orders([order("a", "2026-01-29T10:00"), order("b", "2026-01-30T10:00")])
+    shop.update(day("01-29"), day("01-30"))
+    shop.set_orders([order("a", "2026-01-29T10:00", 11.0), order("b", "2026-01-30T10:00")])
+    assert _named_by(shop, shop.scan) == dry.TABLES_OF_SCAN
+    assert _named_by(shop, lambda: shop.update(day("01-29"), day("01-30"))) == dry.TABLES_OF_RERUN
 
 
 def test_a_window_beyond_the_limit_of_a_job_is_told_before_it_is_refused(tmp_path: Path) -> None:
@@ -144,7 +158,16 @@ def test_the_check_in_the_ui_says_what_a_query_would_bill(bigquery: Deployment, 
     done = result.resolve_implicit_global_asset_job_def().execute_in_process()
     [evaluation] = done.get_asset_check_evaluations()
     assert evaluation.passed
-    assert evaluation.metadata["bytes billed in 30 days, at most"].value == 30 * (1 + 24 * 3) * 10 * MIB
+    tables = 1 + 24 * 3 + dry.TABLES_OF_RERUN + 24 * (dry.TABLES_OF_SCAN + dry.TABLES_OF_RERUN)
+    assert evaluation.metadata["bytes billed in 30 days, at most"].value == 30 * tables * 10 * MIB
+
+
+def _named_by(shop: BigQueryShop, work: Callable[[], object]) -> int:
+    assert isinstance(shop.client, EmulatedClient)
+    before = len(shop.client.requests)
+    work()
+    statements = [tree for request in shop.client.requests[before:] for tree in statements_of(request)]
+    return sum(name != "shop.orders" for tree in statements for name in tables_of(tree))
 
 
 def _checks(deployment: Deployment) -> list[dg.AssetCheckKey]:
