@@ -55,9 +55,7 @@ def _quick_statements() -> Iterator[None]:
         return Statement(tree, {name: value for name, value in params.items() if name in used})
 
     def to_duckdb(tree: exp.Expr, float_columns: Iterable[str] = ()) -> str:
-        if id(tree) not in ours:
-            return real_translation(tree, float_columns)
-        key = (id(tree), frozenset(float_columns))
+        key = (id(tree) if id(tree) in ours else tree, frozenset(float_columns))
         if key not in translated:
             translated[key] = real_translation(tree, float_columns)
         return translated[key]

@@ -3,8 +3,8 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class DuckDBWarehouse:
         self._path, self._file = path, _identity(path)
         for setting in SETTINGS:
             self._connection.execute(setting)
-        self._floats: frozenset[str] | None = None
+        self._floats: dict[Table, frozenset[str]] = {}
         self._macros: set[str] = set()
         self._days: dict[Table, str] = {}
 
@@ -96,7 +96,7 @@ class DuckDBWarehouse:
 
     def execute(self, statements: Sequence[Statement]) -> None:
         for statement in statements:
-            self._run(self._sql(self._days_together(statement.tree)), statement.params)
+            self._run(self._sql(statement.tree) + self._order(statement.tree), statement.params)
             if isinstance(statement.tree, exp.Create | exp.Alter | exp.Drop):
                 self._keep_floats(statement.tree)
 
@@ -155,13 +155,8 @@ class DuckDBWarehouse:
         return None
 
     def columns(self, table: Table) -> dict[str, str] | None:
-        # To ask DuckDB's table of all columns takes ten times as long.
-        with self._faults():
-            try:
-                rows = self._connection.execute(f"DESCRIBE {table.expression.sql(dialect='duckdb')}").fetchall()
-            except duckdb.CatalogException:
-                return None
-        return {name: bigquery_type(kind) for name, kind, *_ in rows}
+        columns = self._described(table)
+        return None if columns is None else {name: bigquery_type(kind) for name, kind in columns.items()}
 
     def tables(self, dataset: str) -> dict[str, dict[str, str]]:
         rows = self._run(
@@ -183,19 +178,18 @@ class DuckDBWarehouse:
         # A table that an older version made lacks columns that came later.
         self.execute([Statement(_add(table, name, kind)) for name, kind in columns.items() if name not in present])
 
-    def _days_together(self, tree: exp.Expr) -> exp.Expr:
+    def _sql(self, tree: exp.Expr) -> str:
+        expanded = expand_wildcards(tree, self._tables_like)
+        return to_duckdb(expanded, self._float_columns(expanded))
+
+    def _order(self, tree: exp.Expr) -> str:
         # As in BigQuery's partitions the rows of a day lie together: DuckDB passes over what holds other days, see
         # https://duckdb.org/docs/current/guides/performance/indexing ("Zonemaps").
-        target = tree.find(exp.Table) if isinstance(tree, exp.Insert) else None
-        day = self._days.get(Table(target.db, target.name)) if target is not None else None
-        if day is None:
-            return tree
-        ordered = tree.copy()
-        ordered.set("expression", ordered.expression.order_by(day))
-        return ordered
-
-    def _sql(self, tree: exp.Expr) -> str:
-        return to_duckdb(expand_wildcards(tree, self._tables_like), self._float_columns())
+        if not isinstance(tree, exp.Insert) or not isinstance(tree.expression, exp.Query):
+            return ""
+        table = tree.find(exp.Table)
+        day = self._days.get(Table(table.db, table.name)) if table is not None else None
+        return f" ORDER BY {day}" if day else ""
 
     def _tables_like(self, dataset: str, prefix: str) -> list[str]:
         rows = self._run(
@@ -205,20 +199,33 @@ class DuckDBWarehouse:
         ).fetchall()
         return [name for (name,) in rows]
 
-    def _float_columns(self) -> frozenset[str]:
-        if self._floats is None:
-            rows = self._run("SELECT column_name, data_type FROM duckdb_columns()", {}).fetchall()
-            self._floats = frozenset(_float_names(rows))
-        return self._floats
+    def _float_columns(self, tree: exp.Expr) -> frozenset[str]:
+        """Names of columns, and of fields in them, that hold a FLOAT64 in a table of the statement."""
+        found = frozenset[str]()
+        for node in tree.find_all(exp.Table):
+            table = Table(node.db, node.name)
+            if table.dataset and table not in self._floats:
+                self._floats[table] = _float_names(self._described(table) or {})
+            found |= self._floats.get(table, frozenset())
+        return found
 
     def _keep_floats(self, tree: exp.Expr) -> None:
-        if isinstance(tree, exp.Create) and self._floats is not None:
-            # A table adds its own: to look at all tables again costs more than most statements.
-            table = tree.find(exp.Table)
-            rows = self._run(f"DESCRIBE {table.sql(dialect='duckdb')}", {}).fetchall() if table else []
-            self._floats |= frozenset(_float_names((name, kind) for name, kind, *_ in rows))
-        else:
-            self._floats = None
+        node = tree.find(exp.Table)
+        if node is not None:
+            self._floats.pop(Table(node.db, node.name), None)
+        if node is not None and not node.db and isinstance(tree, exp.Create):
+            rows = self._run(f"DESCRIBE {node.sql(dialect='duckdb')}", {}).fetchall()
+            self._floats[Table("", node.name)] = _float_names({name: kind for name, kind, *_ in rows})
+
+    def _described(self, table: Table) -> dict[str, str] | None:
+        """Columns and DuckDB's types of a table; None where it is not there."""
+        # DuckDB's table of all columns takes ten times as long. A connection of its own: what fails ends a transaction.
+        with self._faults(), closing(self._connection.cursor()) as beside:
+            try:
+                rows = beside.execute(f"DESCRIBE {CATALOG}.{table.expression.sql(dialect='duckdb')}").fetchall()
+            except duckdb.CatalogException:
+                return None
+        return {name: kind for name, kind, *_ in rows}
 
     def _run(self, sql: str, params: Mapping[str, Any], read: Any = None) -> Any:
         with self._faults():
@@ -243,12 +250,10 @@ class DuckDBWarehouse:
             )
 
 
-def _float_names(columns: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _float_names(columns: Mapping[str, str]) -> frozenset[str]:
     """Names of columns that hold a DOUBLE or FLOAT, and of such fields in them."""
-    for name, kind in columns:
-        if FLOAT.search(kind):
-            yield name
-            yield from FLOAT_FIELD.findall(kind)
+    floats = {name: kind for name, kind in columns.items() if FLOAT.search(kind)}
+    return frozenset(floats).union(*(FLOAT_FIELD.findall(kind) for kind in floats.values()))
 
 
 def _message(error: duckdb.Error) -> str:
