@@ -40,7 +40,7 @@ def _columns(shop: Shop, **changes: str) -> str:
 
 
 # --- tables and columns that are not there ------------------------------------------------------------------------
-# On DuckDB: the emulator has words of its own for them. test_bigquery.py has BigQuery's.
+# On DuckDB: the emulator has words of its own for them. test_bigquery_faults.py has BigQuery's.
 
 
 @pytest.mark.parametrize("comment", ["", "-- orderz of the shop\n"])
