@@ -22,6 +22,8 @@ PROCESS = "conversions_assets/process"
 """Run tag: `<host>/<pid>/<start>` of the process that runs it, for runs of the command line, which nobody watches."""
 REQUESTED_ON = "conversions_assets/requested_on"
 """Run tag: the local date on which a scan requested the run (R23); without it r is the run's own."""
+TRIES_AGAIN, WAIT_SECONDS = 3, 30
+"""How often, and after how long, a step begins anew that has met another run's writing."""
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -107,7 +109,7 @@ class BigQueryWarehouseResource(WarehouseResource):
             with self._credentials(), open_bigquery(client) as warehouse:
                 yield warehouse
         except WarehouseConflictError as error:
-            raise dg.RetryRequested(max_retries=3, seconds_to_wait=30) from error
+            raise dg.RetryRequested(max_retries=TRIES_AGAIN, seconds_to_wait=WAIT_SECONDS) from error
 
     @contextmanager
     def destination(self, dataset: str) -> "Iterator[Destination[Any, Any]]":
