@@ -20,6 +20,7 @@ from conversions_assets.automation.loads import changed_days_sensor, crm_loads_s
 from conversions_assets.automation.refit import daily_refit, refit_job
 from conversions_assets.automation.scan import scan_job
 from conversions_assets.components import CrmSource, CrmTables, CustomConversion
+from conversions_assets.components.located import unreadable
 from conversions_assets.components.predicted_value import refuse_wrong_targets
 from conversions_assets.contract.check.catalog import Catalog
 from conversions_assets.contract.check.static import check
@@ -159,7 +160,13 @@ class _Tree(ComponentTree):
 
     @cached_property
     def _declarations(self) -> Any:
-        return super()._component_decl_tree()
+        try:
+            return super()._component_decl_tree()
+        except Exception as error:
+            problems = list(unreadable(self.defs_module_path))
+            if not problems:
+                raise
+            raise ConfigurationError("\n".join(problems)) from error
 
     def _component_decl_tree(self) -> Any:
         return self._declarations

@@ -167,6 +167,43 @@ def test_a_folder_with_an_odd_name_is_refused(loader: Loader, tmp_path: Path, na
     assert "write lower-case letters, digits and _" in outcome.message
 
 
+COMPONENT = "conversions_assets.components.CustomConversion"
+# YAML -> line of the error, what it says, and how to mend it.
+NO_COMPONENT: dict[str, tuple[str | bytes, int, str, str]] = {
+    "nothing": ("", 1, "the file is empty", f"write `type: {COMPONENT}`"),
+    "a comment": ("# later\n", 1, "the file is empty", "or delete the file"),
+    "a list": ("- order.sql\n", 1, "the file holds no keys", f"write `type: {COMPONENT}`"),
+    "no type": ("attributes:\n  query: order.sql\n", 1, "type: it is missing", f"write `type: {COMPONENT}`"),
+    "a mistyped type": (
+        ORDER_YAML.replace("Conversion\n", "Conversio\n"),
+        1,
+        "no component `CustomConversio`",
+        "near: ",
+    ),
+    "a mistyped module": (
+        ORDER_YAML.replace("_assets.", "_asset."),
+        1,
+        "no module `conversions_asset.",
+        "write `type: ",
+    ),
+    "an open bracket": ("type: [a\nattributes: {", 2, "this is no YAML: expected ',' or ']'", ""),
+    "a tab": ("type: x\nattributes:\n\tquery: a\n", 3, "this is no YAML: found character '\\t'", ""),
+    "Latin-1": ("# Größe\n".encode("latin-1") + ORDER_YAML.encode(), 1, "it is not UTF-8", ""),
+}
+
+
+@pytest.mark.parametrize("name", NO_COMPONENT)
+def test_a_file_that_is_no_component_is_refused_with_its_place_and_a_fix(
+    loader: Loader, tmp_path: Path, name: str
+) -> None:
+    yaml, line, says, fix = NO_COMPONENT[name]
+    outcome = loader.load(make_project(tmp_path, {YAML_FILE: yaml}))
+    assert outcome.what == "is refused", outcome.message
+    assert re.match(rf".*conversions/order/defs\.yaml:{line}: ", outcome.message), outcome.message
+    assert says in outcome.message
+    assert fix in outcome.message
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
