@@ -24,12 +24,14 @@ ON_BIGQUERY = pytest.param("bigquery", marks=pytest.mark.bigquery)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of the shop once per engine."""
+    """A test of the shop, of the prediction's CRM or of a session once per engine."""
     marked = metafunc.definition.get_closest_marker
-    is_wanted = marked("both_engines") or (ALL and not marked("duckdb_only"))
-    # A module with a shop of its own has its reasons.
-    if is_wanted and "shop" in metafunc.fixturenames and not hasattr(metafunc.module, "shop"):
-        metafunc.parametrize("shop", ["duckdb", ON_BIGQUERY], indirect=True)
+    if not marked("both_engines") and (not ALL or marked("duckdb_only")):
+        return
+    for name in ("shop", "crm", "session"):
+        # A module with a fixture of its own has its reasons.
+        if name in metafunc.fixturenames and not hasattr(metafunc.module, name):
+            metafunc.parametrize(name, ["duckdb", ON_BIGQUERY], indirect=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 """The CRM of the prediction's tests on BigQuery."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from conversions_assets.warehouse.base import Table
+from conversions_assets.warehouse.base import Statement, Table, Warehouse
 from conversions_assets.warehouse.bigquery import BigQueryWarehouse
 from conversions_assets_tests.prediction.crm import DEAL, KINDS, LEAD, Crm, make_crm
 from conversions_assets_tests.warehouse.bigquery_shop import PATIENCE, put_table, to_bigquery, told
@@ -39,11 +39,18 @@ class BigQueryCrm(Crm):
             schema = pa.schema([(column, ARROW[kind]) for column, kind in kinds.items()])
             put_table(self.client, Table("crm", name), kinds, pa.Table.from_pylist(list(rows), schema=schema))
 
+    def write(self, session: Warehouse, statements: Sequence[Statement]) -> None:
+        assert self.client is not None
+        before = len(self.client.requests)
+        super().write(session, statements)
+        # Nor is what it writes.
+        del self.client.requests[before:]
 
-def crm_on_bigquery(folder: Path, client: EmulatedClient | RealClient) -> BigQueryCrm:
+
+def crm_on_bigquery(folder: Path, client: EmulatedClient | RealClient, **settings: Any) -> BigQueryCrm:
     """An empty CRM in the client's project; otherwise as make_crm."""
-    like = make_crm(folder)
-    made = BigQueryCrm(folder, like.lead, like.deal, client=client)
+    like = make_crm(folder, **settings)
+    made = BigQueryCrm(folder, like.lead, like.deal, like.now, client=client)
     made.warehouse = lambda _: BigQueryWarehouse(client, PATIENCE)  # type: ignore[assignment]
     made.load()
     return made

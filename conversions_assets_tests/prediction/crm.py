@@ -1,7 +1,7 @@
 """A CRM of leads and deals for tests of the predicted value: raw tables in a DuckDB file, runs at a chosen clock."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from conversions_assets.contract.stage import Run
 from conversions_assets.prediction.fit import Fitted, fit_model
 from conversions_assets.prediction.score import Scored, predict_days
 from conversions_assets.project import Clock, Project, Thresholds
+from conversions_assets.warehouse.base import Statement, Warehouse
 from conversions_assets.warehouse.duckdb import DuckDBWarehouse
+from conversions_assets.warehouse.script import bind
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW_AFTER = timedelta(days=100, hours=6)
 LEAD_SQL = """
 SELECT id, '1.2' AS client_id, created, {value} is_qualified, user_id,
   [STRUCT('source' AS key, source AS value), STRUCT('country', country), STRUCT('size', size), STRUCT('note', note)]
@@ -101,7 +104,7 @@ class Crm:
     folder: Path
     lead: Conversion
     deal: Conversion
-    now: datetime = START + timedelta(days=100, hours=6)
+    now: datetime = START + NOW_AFTER
     runs: int = 0
     warehouse: type[DuckDBWarehouse] = field(default=DuckDBWarehouse)
 
@@ -146,12 +149,11 @@ class Crm:
             create_conversion_tables(session, self.lead)
             session.create_table(self.deal.published, PUBLISHED)
             session.create_table(self.deal.published_days, PUBLISHED_DAYS)
-        placing = Path(__file__).with_name("place.sql").read_text(encoding="utf-8")
-        with duckdb.connect(str(self.path)) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(
-                placing.replace("$first", f"DATE '{START.date()}'").replace("$today", f"DATE '{self.today}'")
-            )
+            self.write(session, bind(Path(__file__).with_name("place.sql"), {}, asdict(self.days())))
+
+    def write(self, session: Warehouse, statements: Sequence[Statement]) -> None:
+        """Put rows of the test's own into our tables."""
+        session.execute(statements)
 
     def run(self) -> Run:
         self.runs += 1
@@ -212,7 +214,9 @@ class Crm:
         self.lead = replace(self.lead, predicted=replace(self.lead.predicted, **changes))
 
 
-def make_crm(folder: Path, window_days: int = 30, value: str = "", **predicted: Any) -> Crm:
+def make_crm(
+    folder: Path, window_days: int = 30, value: str = "", now: datetime = START + NOW_AFTER, **predicted: Any
+) -> Crm:
     """An empty CRM in UTC and EUR; `value` puts columns into the leads' SQL: 'value, currency,'."""
     project = Project(timezone="UTC", currency="EUR", thresholds=Thresholds(raw_rows_fall=1, vanished_rows=10**6))
     conversions = []
@@ -221,7 +225,7 @@ def make_crm(folder: Path, window_days: int = 30, value: str = "", **predicted: 
         file.write_text(sql, encoding="utf-8")
         settings = PredictedValue(**({"target": "deal"} | predicted)) if name == "lead" else None
         conversions.append(Conversion(name, read_query(file), START.date(), window_days, "earliest", project, settings))
-    crm = Crm(folder, *conversions)
+    crm = Crm(folder, *conversions, now)
     crm.load()
     return crm
 

@@ -110,10 +110,10 @@ def test_r28_leads_by_columns_with_their_age_and_target(crm: Crm) -> None:
 
 def test_r28_the_day_of_the_week_is_local_and_a_param_of_that_name_stands(crm: Crm) -> None:
     crm.place([lead("a", 0.97)])  # 23:16 UTC on Thursday, and Friday in Berlin
-    crm.query("UPDATE conversions.lead SET day = DATE '2026-01-02' RETURNING id")
+    crm.query("UPDATE conversions.lead SET day = DATE '2026-01-02'")
     training, _ = learnt(crm)
     assert training.X["day_of_week"].tolist() == ["Friday"]
-    crm.query("UPDATE conversions.lead SET params = [{'key': 'day_of_week', 'value': 'any'}] RETURNING id")
+    crm.query("UPDATE conversions.lead SET params = [{'key': 'day_of_week', 'value': 'any'}]")
     assert learnt(crm)[0].X["day_of_week"].tolist() == ["any"]
 
 
@@ -202,6 +202,6 @@ def test_r28_a_training_row_knows_nothing_later_than_its_cut_off(crm: Crm) -> No
 def test_r28_targets_are_known_until_the_newest_day_that_is_published(crm: Crm) -> None:
     """A target that lags behind does not make young leads look lost."""
     crm.place([lead("a", 10.0)], [deal("d", 20.0, user_id="a")])
-    crm.query("DELETE FROM adjusted._deal_days WHERE day >= '2026-03-01' RETURNING day")
+    crm.query("DELETE FROM adjusted._deal_days WHERE day >= '2026-03-01'")
     training, _ = learnt(crm)
     assert training.age.tolist() == [49.0]

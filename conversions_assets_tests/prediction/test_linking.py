@@ -1,6 +1,6 @@
 """R26: which targets belong to which lead."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from sqlglot import exp
 from conversions_assets.contract.conversion import Link, PredictedValue
 from conversions_assets.prediction import tables
 from conversions_assets.prediction.tables import MICROS_PER_DAY
-from conversions_assets.warehouse.base import Statement
-from conversions_assets.warehouse.duckdb import DuckDBWarehouse
+from conversions_assets.warehouse.base import Statement, Warehouse
 from conversions_assets.warehouse.script import bind
 from conversions_assets_tests.prediction.crm import START
 
@@ -23,14 +22,8 @@ Event = tuple[str, str | None, float]
 Linked = dict[str, tuple[int, float | None, float]]
 
 
-@pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
-    with DuckDBWarehouse(tmp_path_factory.mktemp("linking") / "w.duckdb") as session:
-        yield session
-
-
 def linked(
-    warehouse: DuckDBWarehouse,
+    session: Warehouse,
     leads: Sequence[Event],
     targets: Sequence[tuple[str, str | None, float, float | None]],
     link: Link = "latest",
@@ -46,8 +39,8 @@ def linked(
         )
         return made.astype({"id": "string", "user_id": "string"})
 
-    warehouse.load("some_leads", frame(leads, "id", "user_id", "days"))
-    warehouse.load("some_targets", frame(targets, "id", "user_id", "days", "value").astype({"value": "float64"}))
+    session.load("some_leads", frame(leads, "id", "user_id", "days"))
+    session.load("some_targets", frame(targets, "id", "user_id", "days", "value").astype({"value": "float64"}))
     params = {
         "cut_off": START + timedelta(days=until),
         "window_micros": window_days * MICROS_PER_DAY,
@@ -55,8 +48,8 @@ def linked(
         "link_all": link == "all",
     }
     places = {"leads": exp.select("*").from_("some_leads"), "targets": exp.select("*").from_("some_targets")}
-    warehouse.execute(bind(Path(tables.__file__).with_name("linking.sql"), places, params))
-    rows = warehouse.query(Statement(exp.select("*").from_("linked")))
+    session.execute(bind(Path(tables.__file__).with_name("linking.sql"), places, params))
+    rows = session.query(Statement(exp.select("*").from_("linked")))
     assert len({row["id"] for row in rows}) == len(rows)
     return {r["id"]: (r["target_conversions"], r["target_value"], pytest.approx(r["delay_days"])) for r in rows}
 
@@ -75,23 +68,23 @@ A = ("a", "u", 0.0)
         (-5.0, False),
     ],
 )
-def test_r26_both_ends_of_the_window_are_in(warehouse: DuckDBWarehouse, days: float, counts: bool) -> None:
-    found = linked(warehouse, [("a", "u", 10.0)], [("d", "u", 10 + days, 5.0)])
+def test_r26_both_ends_of_the_window_are_in(session: Warehouse, days: float, counts: bool) -> None:
+    found = linked(session, [("a", "u", 10.0)], [("d", "u", 10 + days, 5.0)])
     assert found == ({"a": (1, 5.0, days)} if counts else {})
 
 
-def test_r26_a_day_has_24_hours_also_where_the_clock_changes(warehouse: DuckDBWarehouse) -> None:
+def test_r26_a_day_has_24_hours_also_where_the_clock_changes(session: Warehouse) -> None:
     """The window is counted in hours, not in local days: 29 March has 23 hours in Berlin."""
-    assert linked(warehouse, [("a", "u", 80.0)], [("d", "u", 120.0, 1.0)]) == {"a": (1, 1.0, 40.0)}
+    assert linked(session, [("a", "u", 80.0)], [("d", "u", 120.0, 1.0)]) == {"a": (1, 1.0, 40.0)}
 
 
-def test_r26_other_persons_and_nobody_are_not_linked(warehouse: DuckDBWarehouse) -> None:
+def test_r26_other_persons_and_nobody_are_not_linked(session: Warehouse) -> None:
     leads = [A, ("b", "v", 0.0), ("n", None, 0.0)]
-    assert linked(warehouse, leads, [("d", "v", 1.0, 1.0), ("e", None, 1.0, 1.0)]) == {"b": (1, 1.0, 1.0)}
+    assert linked(session, leads, [("d", "v", 1.0, 1.0), ("e", None, 1.0, 1.0)]) == {"b": (1, 1.0, 1.0)}
 
 
-def test_r26_user_ids_are_case_sensitive(warehouse: DuckDBWarehouse) -> None:
-    assert linked(warehouse, [A], [("d", "U", 1.0, 1.0)]) == {}
+def test_r26_user_ids_are_case_sensitive(session: Warehouse) -> None:
+    assert linked(session, [A], [("d", "U", 1.0, 1.0)]) == {}
 
 
 @pytest.mark.parametrize(
@@ -102,49 +95,49 @@ def test_r26_user_ids_are_case_sensitive(warehouse: DuckDBWarehouse) -> None:
         ("all", {"a": (1, 7.0, 12.0), "b": (1, 7.0, 2.0)}),
     ],
 )
-def test_r26_of_several_leads_of_a_person(warehouse: DuckDBWarehouse, link: Link, expected: Linked) -> None:
+def test_r26_of_several_leads_of_a_person(session: Warehouse, link: Link, expected: Linked) -> None:
     leads = [("old", "u", -100.0), A, ("b", "u", 10.0), ("later", "u", 13.0)]
-    assert linked(warehouse, leads, [("d", "u", 12.0, 7.0)], link) == expected
+    assert linked(session, leads, [("d", "u", 12.0, 7.0)], link) == expected
 
 
-def test_r26_the_first_lead_is_the_first_one_whose_window_is_open(warehouse: DuckDBWarehouse) -> None:
-    found = linked(warehouse, [A, ("b", "u", 30.0)], [("d", "u", 50.0, 7.0)], "first")
+def test_r26_the_first_lead_is_the_first_one_whose_window_is_open(session: Warehouse) -> None:
+    found = linked(session, [A, ("b", "u", 30.0)], [("d", "u", 50.0, 7.0)], "first")
     assert found == {"b": (1, 7.0, 20.0)}
 
 
-def test_r26_several_targets_of_a_lead_add_up(warehouse: DuckDBWarehouse) -> None:
+def test_r26_several_targets_of_a_lead_add_up(session: Warehouse) -> None:
     targets = [("d", "u", 5.0, 7.0), ("e", "u", 3.0, 2.5), ("late", "u", 41.0, 100.0)]
-    assert linked(warehouse, [A], targets) == {"a": (2, 9.5, 3.0)}
+    assert linked(session, [A], targets) == {"a": (2, 9.5, 3.0)}
 
 
-def test_r26_each_target_goes_to_the_lead_before_it(warehouse: DuckDBWarehouse) -> None:
+def test_r26_each_target_goes_to_the_lead_before_it(session: Warehouse) -> None:
     targets = [("d", "u", 5.0, 7.0), ("e", "u", 11.0, 2.0)]
-    assert linked(warehouse, [A, ("b", "u", 10.0)], targets) == {"a": (1, 7.0, 5.0), "b": (1, 2.0, 1.0)}
+    assert linked(session, [A, ("b", "u", 10.0)], targets) == {"a": (1, 7.0, 5.0), "b": (1, 2.0, 1.0)}
 
 
 @pytest.mark.parametrize(
     ("values", "total"), [([None], None), ([None, 3.0], 3.0), ([0.0], 0.0), ([-5.0], -5.0), ([-5.0, 5.0], 0.0)]
 )
 def test_r26_a_target_without_value_negative_and_zero(
-    warehouse: DuckDBWarehouse, values: list[float | None], total: float | None
+    session: Warehouse, values: list[float | None], total: float | None
 ) -> None:
     targets = [(f"d{n}", "u", 1.0 + n, value) for n, value in enumerate(values)]
-    assert linked(warehouse, [A], targets) == {"a": (len(values), total, 1.0)}
+    assert linked(session, [A], targets) == {"a": (len(values), total, 1.0)}
 
 
-def test_r26_two_leads_at_the_same_instant_share_no_target(warehouse: DuckDBWarehouse) -> None:
+def test_r26_two_leads_at_the_same_instant_share_no_target(session: Warehouse) -> None:
     for leads in ([A, ("b", "u", 0.0)], [("b", "u", 0.0), A]):
-        assert linked(warehouse, leads, [("d", "u", 1.0, 1.0)]) == {"a": (1, 1.0, 1.0)}
-        assert sorted(linked(warehouse, leads, [("d", "u", 1.0, 1.0)], "all")) == ["a", "b"]
+        assert linked(session, leads, [("d", "u", 1.0, 1.0)]) == {"a": (1, 1.0, 1.0)}
+        assert sorted(linked(session, leads, [("d", "u", 1.0, 1.0)], "all")) == ["a", "b"]
 
 
-def test_r26_targets_and_leads_from_the_cut_off_on_are_unknown(warehouse: DuckDBWarehouse) -> None:
+def test_r26_targets_and_leads_from_the_cut_off_on_are_unknown(session: Warehouse) -> None:
     targets = [("d", "u", 5.0, 7.0), ("e", "u", 20.0, 2.0)]
-    assert linked(warehouse, [A, ("b", "u", 19.0)], targets, until=20.0) == {"a": (1, 7.0, 5.0)}
+    assert linked(session, [A, ("b", "u", 19.0)], targets, until=20.0) == {"a": (1, 7.0, 5.0)}
 
 
 @pytest.mark.parametrize("link", ["latest", "first", "all"])
-def test_r26_is_what_the_rule_says_word_by_word(warehouse: DuckDBWarehouse, link: Link) -> None:
+def test_r26_is_what_the_rule_says_word_by_word(session: Warehouse, link: Link) -> None:
     """Against the rule written out over all pairs, on dense random events."""
     random = np.random.default_rng(7)
     leads = [(f"l{n}", f"u{random.integers(4)}", float(random.integers(60))) for n in range(60)]
@@ -158,18 +151,18 @@ def test_r26_is_what_the_rule_says_word_by_word(warehouse: DuckDBWarehouse, link
         one = min(id for t, id in before if t == moment)
         for t, id in before if link == "all" else [(moment, one)]:
             expected.setdefault(id, []).append((value, at - t))
-    found = linked(warehouse, leads, targets, link, window_days=9)
+    found = linked(session, leads, targets, link, window_days=9)
     assert found == {
         id: (len(rows), sum(v for v, _ in rows), min(delay for _, delay in rows)) for id, rows in expected.items()
     }
 
 
-def test_r26_a_person_with_thousands_of_leads_and_targets_is_linked_in_linear_time(warehouse: DuckDBWarehouse) -> None:
+def test_r26_a_person_with_thousands_of_leads_and_targets_is_linked_in_linear_time(session: Warehouse) -> None:
     """All pairs would be 900 million rows."""
     count = 30_000
     leads = [(f"l{n}", "u", n / 1000) for n in range(count)]
     targets = [(f"d{n}", "u", n / 1000 + 0.0001, 1.0) for n in range(count)]
-    found = linked(warehouse, leads, targets)
+    found = linked(session, leads, targets)
     assert len(found) == count
     assert sum(number for number, _, _ in found.values()) == count
 

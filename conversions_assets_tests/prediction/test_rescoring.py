@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from sqlglot import exp
 
 from conversions_assets.adjustment.columns import OF_A_SCORE, PUBLISHED
 from conversions_assets.adjustment.explain import explain
@@ -15,37 +16,46 @@ from conversions_assets.adjustment.report import Published
 from conversions_assets.contract.conversion import Days
 from conversions_assets.prediction.tables import create_tables
 from conversions_assets.project import Clock
+from conversions_assets.warehouse.base import Statement
+from conversions_assets.warehouse.dialect import parse_bigquery
 from conversions_assets_tests.adjustment.conftest import QuickWarehouse
-from conversions_assets_tests.prediction.crm import START, Crm, lead, make_crm, simulated
+from conversions_assets_tests.prediction.crm import START, Crm, lead, simulated
 
 SCORE = ("value", "value_source", "probability", "expected_target_value", "model_version")
 FIRST = START.date()
 
 
+SCORING = """
+DELETE FROM predicted.lead WHERE TRUE;
+INSERT INTO predicted.lead (
+  id, user_id, day, probability, expected_target_value, predicted_value, model_version, scored_at, value_source
+)
+SELECT
+  c.id, c.user_id, c.day, IF(v.id IS NULL, NULL, 0.5), v.value * 2, v.value, IF(v.id IS NULL, NULL, @model), @now,
+  IF(v.id IS NULL, 'NONE', 'PREDICTED')
+FROM conversions.lead AS c
+LEFT JOIN known AS v ON v.id = c.id;
+DELETE FROM predicted._lead_days WHERE TRUE;
+INSERT INTO predicted._lead_days (day, fingerprint) SELECT day, CONCAT('f ', @model) FROM conversions._lead_days
+"""
+
+
 @pytest.fixture
-def crm(tmp_path: Path) -> Crm:
+def crm_settings() -> dict[str, Any]:
     """On the 13th of January: all days lie in the window of 30 days. The SQL reports values."""
-    made = make_crm(tmp_path, value="value, currency,")
-    made.warehouse = QuickWarehouse
-    return made.at(12.25)
+    return {"value": "value, currency,", "now": START + timedelta(days=12.25)}
 
 
 def score(crm: Crm, values: Mapping[str, float | None], model: str = "m1") -> None:
     """Scores as `predicted/lead` would leave them; a lead that is not named has none."""
-    known = ", ".join(f"('{id}', {value})" for id, value in values.items() if value is not None) or "('', NULL)"
+    known = pd.DataFrame([(id, value) for id, value in values.items() if value is not None], columns=["id", "value"])
+    given = {"model": model, "now": crm.now}
     with crm.warehouse(crm.path) as session:
         create_tables(session, crm.lead)
-    crm.query(
-        f"""DELETE FROM predicted.lead;
-        INSERT INTO predicted.lead BY NAME
-        SELECT c.id, c.user_id, c.day, IF(v.id IS NULL, NULL, 0.5) AS probability, v.value * 2 AS expected_target_value,
-          v.value AS predicted_value, IF(v.id IS NULL, NULL, '{model}') AS model_version,
-          TIMESTAMPTZ '{crm.now.isoformat()}' AS scored_at, IF(v.id IS NULL, 'NONE', 'PREDICTED') AS value_source
-        FROM conversions.lead AS c LEFT JOIN (VALUES {known}) AS v (id, value) ON v.id = c.id;
-        DELETE FROM predicted._lead_days;
-        INSERT INTO predicted._lead_days BY NAME SELECT day, 'f {model}' AS fingerprint FROM conversions._lead_days;
-        SELECT 1 AS done"""
-    )
+        session.load("known", known.astype({"id": "string", "value": "float64"}))
+        for tree in parse_bigquery(SCORING):
+            used = {parameter.name for parameter in tree.find_all(exp.Parameter)}
+            crm.write(session, [Statement(tree, {name: value for name, value in given.items() if name in used})])
 
 
 def publish(crm: Crm, values: Mapping[str, float | None], model: str = "m1") -> Published:
