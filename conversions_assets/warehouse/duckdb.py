@@ -155,7 +155,7 @@ class DuckDBWarehouse:
         return None
 
     def columns(self, table: Table) -> dict[str, str] | None:
-        columns = self._described(table)
+        columns = self._look_up(table)
         return None if columns is None else {name: bigquery_type(kind) for name, kind in columns.items()}
 
     def tables(self, dataset: str) -> dict[str, dict[str, str]]:
@@ -205,7 +205,7 @@ class DuckDBWarehouse:
         for node in tree.find_all(exp.Table):
             table = Table(node.db, node.name)
             if table.dataset and table not in self._floats:
-                self._floats[table] = _float_names(self._described(table) or {})
+                self._floats[table] = float_names(self._look_up(table) or {})
             found |= self._floats.get(table, frozenset())
         return found
 
@@ -215,9 +215,9 @@ class DuckDBWarehouse:
             self._floats.pop(Table(node.db, node.name), None)
         if node is not None and not node.db and isinstance(tree, exp.Create):
             rows = self._run(f"DESCRIBE {node.sql(dialect='duckdb')}", {}).fetchall()
-            self._floats[Table("", node.name)] = _float_names({name: kind for name, kind, *_ in rows})
+            self._floats[Table("", node.name)] = float_names({name: kind for name, kind, *_ in rows})
 
-    def _described(self, table: Table) -> dict[str, str] | None:
+    def _look_up(self, table: Table) -> dict[str, str] | None:
         """Columns and DuckDB's types of a table; None where it is not there."""
         # DuckDB's table of all columns takes ten times as long. A connection of its own: what fails ends a transaction.
         with self._faults(), closing(self._connection.cursor()) as beside:
@@ -250,7 +250,7 @@ class DuckDBWarehouse:
             )
 
 
-def _float_names(columns: Mapping[str, str]) -> frozenset[str]:
+def float_names(columns: Mapping[str, str]) -> frozenset[str]:
     """Names of columns that hold a DOUBLE or FLOAT, and of such fields in them."""
     floats = {name: kind for name, kind in columns.items() if FLOAT.search(kind)}
     return frozenset(floats).union(*(FLOAT_FIELD.findall(kind) for kind in floats.values()))

@@ -112,7 +112,7 @@ class MemoryWarehouse(engine.DuckDBWarehouse):
         if key not in self._bound:
             self._bound[key] = script.bind(path, tables, params, columns)
             for statement in self._bound[key]:
-                statement.tree.meta["text"] = to_duckdb(statement.tree, self._float_columns())
+                statement.tree.meta["text"] = to_duckdb(statement.tree, self._float_columns(statement.tree))
         return [Statement(s.tree, {name: params[name] for name in s.params}) for s in self._bound[key]]
 
     def _sql(self, tree: exp.Expr) -> str:
@@ -122,8 +122,12 @@ class MemoryWarehouse(engine.DuckDBWarehouse):
             self._texts[tree] = super()._sql(tree)
         return self._texts[tree]
 
-    def _keep_floats(self, tree: exp.Expr) -> None:
-        self._floats = None  # asked for when a statement is translated, which is once
+    def _float_columns(self, tree: exp.Expr) -> frozenset[str]:
+        # Those of all tables: a statement is translated once, and the temporary tables may not be there yet.
+        rows = self._connection.execute("SELECT column_name, data_type FROM duckdb_columns()").fetchall()
+        return frozenset[str]().union(*(engine.float_names({name: kind}) for name, kind in rows))
+
+    def _keep_floats(self, tree: exp.Expr) -> None: ...
 
     def _step(self) -> None:
         if self.statements == self.dies_at or self._dead:
