@@ -1,6 +1,7 @@
 """What a change is, and what is written of it beside the row (R15, R20, R22, R31)."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,16 +14,22 @@ NOON = "2026-01-30T12:00"
 MICROSECOND = timedelta(microseconds=1)
 
 
-def follow(shop: Shop, *states: dict[str, Any] | None) -> list[str]:
-    """One load and one run per state of the order `a` (None: cancelled). Returns the reasons of its versions."""
-    for state in states:
-        columns = {"status": "cancelled"} if state is None else state
-        shop.set_orders([order("a", NOON) | columns | {"params": None}])
-        if "params" in columns:  # DuckDB's client takes a dict of key and value for a MAP
-            shop.query("UPDATE shop.orders SET params = " + str(columns["params"]))
+State = Mapping[str, Any] | None
+"""What the CRM says of an order beside its id; None: cancelled."""
+
+
+def follow_all(shop: Shop, *loads: Mapping[str, State]) -> dict[str, list[str]]:
+    """One run after each load. Returns the reasons of the versions of each id."""
+    for load in loads:
+        shop.set_orders([order(id, NOON) | ({"status": "cancelled"} if s is None else s) for id, s in load.items()])
         shop.update(DAY)
         shop.now += timedelta(hours=1)
-    return [entry["reason"] for entry in shop.ledger("a")]
+    return {id: [entry["reason"] for entry in shop.ledger(id)] for id in loads[-1]}
+
+
+def follow(shop: Shop, *states: State) -> list[str]:
+    """The same for the order `a` alone."""
+    return follow_all(shop, *({"a": state} for state in states))["a"]
 
 
 def a(shop: Shop) -> dict[str, Any]:
@@ -32,37 +39,45 @@ def a(shop: Shop) -> dict[str, Any]:
 # --- R15: what is a change -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"value": 12.5}, "VALUE_CHANGED"),
-        ({"value": None}, "VALUE_CHANGED"),
-        ({"value": 0.0}, "VALUE_CHANGED"),
-        ({"value": -10.0}, "VALUE_CHANGED"),
-        ({"currency": "USD"}, "CURRENCY_CHANGED"),
-        ({"is_qualified": True}, "QUALIFICATION_CHANGED"),
-        ({"is_qualified": False}, "QUALIFICATION_CHANGED"),
-        (None, "VANISHED"),
-    ],
-)
-def test_r15_value_currency_qualification_and_presence_are_adjustments(
-    shop: Shop, change: dict[str, Any] | None, reason: str
-) -> None:
-    assert follow(shop, {}, change) == ["PUBLISHED", reason]
-    assert (a(shop)["adjustment_count"], a(shop)["adjustment_reason"]) == (1, reason)
-    assert a(shop)["adjustment_type"] == ("RETRACTION" if change is None else "RESTATEMENT")
+ADJUSTMENTS: dict[str, tuple[State, str]] = {
+    "value": ({"value": 12.5}, "VALUE_CHANGED"),
+    "no value": ({"value": None}, "VALUE_CHANGED"),
+    "0": ({"value": 0.0}, "VALUE_CHANGED"),
+    "negative": ({"value": -10.0}, "VALUE_CHANGED"),
+    "currency": ({"currency": "USD"}, "CURRENCY_CHANGED"),
+    "true": ({"is_qualified": True}, "QUALIFICATION_CHANGED"),
+    "false": ({"is_qualified": False}, "QUALIFICATION_CHANGED"),
+    "cancelled": (None, "VANISHED"),
+}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"client_id": "3.4"}, {"client_id": None}, {"user_id": "u1"}, {"params": [{"key": "city", "value": "Bonn"}]}],
-)
-def test_r15_an_attribute_updates_the_row_and_is_no_adjustment(shop: Shop, change: dict[str, Any]) -> None:
-    assert follow(shop, {}, change) == ["PUBLISHED", "ATTRIBUTE_CHANGED"]
-    row = a(shop)
-    assert {name: row[name] for name in change} == change
-    assert (row["adjustment_type"], row["adjustment_count"]) == ("NONE", 0)
-    assert (row["adjustment_reason"], row["adjusted_at"], row["previous_value"]) == (None, None, None)
+def test_r15_value_currency_qualification_and_presence_are_adjustments(shop: Shop) -> None:
+    changes = {id: change for id, (change, _) in ADJUSTMENTS.items()}
+    reasons = follow_all(shop, {key: {} for key in ADJUSTMENTS}, changes)
+    rows = shop.published()
+    for id, (change, reason) in ADJUSTMENTS.items():
+        assert reasons[id] == ["PUBLISHED", reason], id
+        assert (rows[id]["adjustment_count"], rows[id]["adjustment_reason"]) == (1, reason), id
+        assert rows[id]["adjustment_type"] == ("RETRACTION" if change is None else "RESTATEMENT"), id
+
+
+ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "client": {"client_id": "3.4"},
+    "no client": {"client_id": None},
+    "user": {"user_id": "u1"},
+    "params": {"params": [{"key": "city", "value": "Bonn"}]},
+}
+
+
+def test_r15_an_attribute_updates_the_row_and_is_no_adjustment(shop: Shop) -> None:
+    reasons = follow_all(shop, {key: {} for key in ATTRIBUTES}, ATTRIBUTES)
+    rows = shop.published()
+    for id, change in ATTRIBUTES.items():
+        assert reasons[id] == ["PUBLISHED", "ATTRIBUTE_CHANGED"], id
+        assert {name: rows[id][name] for name in change} == change, id
+        assert (rows[id]["adjustment_type"], rows[id]["adjustment_count"]) == ("NONE", 0), id
+        untouched = ("adjustment_reason", "adjusted_at", "previous_value")
+        assert [rows[id][name] for name in untouched] == [None] * 3, id
 
 
 def test_r15_an_attribute_after_an_adjustment_leaves_what_is_said_of_the_adjustment(shop: Shop) -> None:
@@ -73,37 +88,40 @@ def test_r15_an_attribute_after_an_adjustment_leaves_what_is_said_of_the_adjustm
     assert {name: a(shop)[name] for name in kept} == {name: adjusted[name] for name in kept}
 
 
-@pytest.mark.parametrize(
-    "same",
-    [
-        {"params": [{"key": "City", "value": "Bonn"}, {"key": "b", "value": "1"}]},
-        {"params": [{"key": "b", "value": "1"}, {"key": "city", "value": "Bonn"}]},
-        {"params": [{"key": "b", "value": "1"}, {"key": "city", "value": "Bonn"}, {"key": "empty", "value": ""}]},
-    ],
-)
-def test_r15_params_that_say_the_same_are_no_change(shop: Shop, same: dict[str, Any]) -> None:
-    params = {"params": [{"key": "city", "value": "Bonn"}, {"key": "b", "value": "1"}]}
-    assert follow(shop, params, same) == ["PUBLISHED"]
+SAME_PARAMS: dict[str, list[tuple[str, str]]] = {
+    "case": [("City", "Bonn"), ("b", "1")],
+    "order": [("b", "1"), ("city", "Bonn")],
+    "empty": [("b", "1"), ("city", "Bonn"), ("empty", "")],
+}
 
 
-@pytest.mark.parametrize(
-    ("currency", "value", "too_little", "enough"),
-    [
-        ("EUR", 10.0, 10.0049, 10.005),
-        ("EUR", 10.0, 9.9951, 9.995),
-        ("JPY", 100.0, 100.49, 100.5),
-        ("KWD", 1.0, 1.00049, 1.0005),
-        ("CLF", 1.0, 1.000049, 1.00005),
-    ],
-)
-def test_r15_half_a_minor_unit_of_the_currency_is_a_change(
-    shop: Shop, currency: str, value: float, too_little: float, enough: float
-) -> None:
-    state = {"currency": currency}
-    assert follow(shop, state | {"value": value}, state | {"value": too_little}) == ["PUBLISHED"]
-    assert a(shop)["value"] == value
-    assert follow(shop, state | {"value": enough}) == ["PUBLISHED", "VALUE_CHANGED"]
-    assert a(shop)["value"] == enough
+def test_r15_params_that_say_the_same_are_no_change(shop: Shop) -> None:
+    def stated(pairs: list[tuple[str, str]]) -> State:
+        return {"params": [{"key": key, "value": value} for key, value in pairs]}
+
+    before = dict.fromkeys(SAME_PARAMS, stated([("city", "Bonn"), ("b", "1")]))
+    reasons = follow_all(shop, before, {id: stated(pairs) for id, pairs in SAME_PARAMS.items()})
+    assert reasons == {key: ["PUBLISHED"] for key in SAME_PARAMS}
+
+
+# Id -> currency, value, a value that differs by too little, and one that differs by enough.
+HALF_UNITS = {
+    "more": ("EUR", 10.0, 10.0049, 10.005),
+    "less": ("EUR", 10.0, 9.9951, 9.995),
+    "yen": ("JPY", 100.0, 100.49, 100.5),
+    "dinar": ("KWD", 1.0, 1.00049, 1.0005),
+    "fomento": ("CLF", 1.0, 1.000049, 1.00005),
+}
+
+
+def test_r15_half_a_minor_unit_of_the_currency_is_a_change(shop: Shop) -> None:
+    first, small, large = (
+        {id: {"currency": case[0], "value": case[n]} for id, case in HALF_UNITS.items()} for n in (1, 2, 3)
+    )
+    assert follow_all(shop, first, small) == {key: ["PUBLISHED"] for key in HALF_UNITS}
+    assert {id: row["value"] for id, row in shop.published().items()} == {id: c[1] for id, c in HALF_UNITS.items()}
+    assert follow_all(shop, large) == {key: ["PUBLISHED", "VALUE_CHANGED"] for key in HALF_UNITS}
+    assert {id: row["value"] for id, row in shop.published().items()} == {id: c[3] for id, c in HALF_UNITS.items()}
 
 
 def test_r15_small_steps_add_up_against_the_published_value(shop: Shop) -> None:
@@ -135,40 +153,42 @@ def test_r15_created_within_the_day_is_no_version_and_the_next_one_carries_it(sh
     assert a(shop)["created"].hour == 8
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "reason"),
-    [
-        ({}, {"value": 1.0, "currency": "USD", "is_qualified": True, "client_id": "9.9"}, "VALUE_CHANGED"),
-        ({}, {"currency": "USD", "is_qualified": True, "client_id": "9.9"}, "CURRENCY_CHANGED"),
-        ({}, {"is_qualified": True, "client_id": "9.9"}, "QUALIFICATION_CHANGED"),
-        (None, {"value": 1.0, "currency": "USD", "client_id": "9.9"}, "REAPPEARED"),
-    ],
-)
-def test_r15_several_changes_are_one_version_with_the_first_reason(
-    shop: Shop, before: dict[str, Any] | None, after: dict[str, Any], reason: str
-) -> None:
-    follow(shop, {}, before)
-    assert follow(shop, after)[-1] == reason
-    last = shop.ledger("a")[-1]
-    assert {name: json.loads(last["after"])[name] for name in after} == after
-    assert json.loads(last["before"])["client_id"] == "1.2"
-    assert a(shop)["adjustment_count"] == last["version"] - 1
+SEVERAL: dict[str, tuple[State, dict[str, Any], str]] = {
+    "value": ({}, {"value": 1.0, "currency": "USD", "is_qualified": True, "client_id": "9.9"}, "VALUE_CHANGED"),
+    "currency": ({}, {"currency": "USD", "is_qualified": True, "client_id": "9.9"}, "CURRENCY_CHANGED"),
+    "qualified": ({}, {"is_qualified": True, "client_id": "9.9"}, "QUALIFICATION_CHANGED"),
+    "back": (None, {"value": 1.0, "currency": "USD", "client_id": "9.9"}, "REAPPEARED"),
+}
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [({"value": 1.0}, "VALUE_CHANGED"), ({"is_qualified": True}, "QUALIFICATION_CHANGED"), ({"user_id": "u"}, "MOVED")],
-)
-def test_r15_a_move_is_named_after_a_changed_value_and_before_an_attribute(
-    shop: Shop, change: dict[str, Any], reason: str
-) -> None:
-    shop.set_orders([order("a", "2026-01-28T12:00")])
+def test_r15_several_changes_are_one_version_with_the_first_reason(shop: Shop) -> None:
+    before, after = ({id: case[n] for id, case in SEVERAL.items()} for n in (0, 1))
+    reasons = follow_all(shop, {key: {} for key in SEVERAL}, before, after)
+    rows = shop.published()
+    for id, (_, change, reason) in SEVERAL.items():
+        last = shop.ledger(id)[-1]
+        assert (reasons[id][-1], len(reasons[id])) == (reason, 3 if reason == "REAPPEARED" else 2), id
+        assert {name: json.loads(last["after"])[name] for name in change} == change, id
+        assert json.loads(last["before"])["client_id"] == "1.2", id
+        assert rows[id]["adjustment_count"] == last["version"] - 1, id
+
+
+MOVES: dict[str, tuple[dict[str, Any], str]] = {
+    "value": ({"value": 1.0}, "VALUE_CHANGED"),
+    "qualified": ({"is_qualified": True}, "QUALIFICATION_CHANGED"),
+    "user": ({"user_id": "u"}, "MOVED"),
+}
+
+
+def test_r15_a_move_is_named_after_a_changed_value_and_before_an_attribute(shop: Shop) -> None:
+    shop.set_orders([order(id, "2026-01-28T12:00") for id in MOVES])
     shop.update(day("01-28"), day("01-30"))
-    shop.set_orders([order("a", "2026-01-29T12:00") | change])
+    shop.set_orders([order(id, "2026-01-29T12:00") | change for id, (change, _) in MOVES.items()])
     shop.update(day("01-28"), day("01-30"))
-    [_, moved] = shop.ledger("a")
-    assert (moved["reason"], moved["day_before"], moved["day_after"]) == (reason, day("01-28"), day("01-29"))
-    assert a(shop)["adjustment_count"] == (reason != "MOVED")
+    for id, (_, reason) in MOVES.items():
+        [_, moved] = shop.ledger(id)
+        assert (moved["reason"], moved["day_before"], moved["day_after"]) == (reason, day("01-28"), day("01-29")), id
+        assert shop.published()[id]["adjustment_count"] == (reason != "MOVED"), id
 
 
 # --- R18, R20, R22: the row ------------------------------------------------------------------------------------------
