@@ -12,6 +12,7 @@ from conversions_assets.contract.conversion import Conversion, Days, PredictedVa
 from conversions_assets.contract.materialise import create_tables as create_conversion_tables
 from conversions_assets.contract.materialise import refuse_other_zone, refuse_uncomputed
 from conversions_assets.contract.stage import Run
+from conversions_assets.prediction.columns import SCORES
 from conversions_assets.prediction.eligibility import Eligibility, judge
 from conversions_assets.prediction.features import only_features, read_features
 from conversions_assets.prediction.models import NO_MODEL, StoredModel, newest_model
@@ -24,6 +25,8 @@ from conversions_assets.warehouse.script import bind
 if TYPE_CHECKING:
     from conversions_assets.prediction.model import PredictedValueModel
 
+FRESH = ("id", "day", "probability", "expected_target_value", "value_source", "model_version")
+"""The columns of `fresh`."""
 HERE = Path(__file__).parent
 DECIMALS = 10
 """What is left of the noise of floats, which depends on how many leads are scored at once."""
@@ -133,7 +136,7 @@ def _leave_scores(warehouse: Warehouse, model: StoredModel, estimator: "Predicte
     fresh["expected_target_value"] = np.round(estimator.predict_target_value(X), DECIMALS) if len(X) else 0.0
     fresh["value_source"] = "FALLBACK" if model.level == "fallback" else "PREDICTED"
     fresh["model_version"] = model.version
-    warehouse.load("fresh", fresh)
+    warehouse.load("fresh", fresh, {name: SCORES[name] for name in FRESH})
     return len(fresh)
 
 
@@ -148,8 +151,7 @@ def _changed(warehouse: Warehouse, days: Days) -> dict[str, date]:
 
 def _kept(conversion: Conversion) -> exp.Query:
     """R25: the scores that are there stay; whoever has none gets none."""
-    columns = ("id", "day", "probability", "expected_target_value", "value_source", "model_version")
-    return exp.select(*columns).from_(conversion.scores.expression).where(parse_expression("value_source <> 'NONE'"))
+    return exp.select(*FRESH).from_(conversion.scores.expression).where(parse_expression("value_source <> 'NONE'"))
 
 
 def _params(
@@ -164,7 +166,8 @@ def _params(
         "first_day": days.first,
         "last_day": days.last,
         "window_micros": predicted.window_days * MICROS_PER_DAY,
-        "cut_off_micros": None if until is None else round(until.timestamp() * 1_000_000),
+        # 1970: without a target no lead is mature
+        "cut_off_micros": 0 if until is None else round(until.timestamp() * 1_000_000),
         "latest_wins": conversion.dedup == "latest",
         "newest_model": model.version if model else NO_MODEL,
         "run_id": run.id,

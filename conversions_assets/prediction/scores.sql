@@ -36,7 +36,7 @@ compared AS (
       FALSE
     ) AS same_score,
     -- both ends of the window are in, and a target is known if it lies before the cut-off
-    n.user_id IS NOT NULL AND COALESCE(UNIX_MICROS(n.created) + @window_micros < @cut_off_micros, FALSE) AS is_mature
+    n.user_id IS NOT NULL AND UNIX_MICROS(n.created) + @window_micros < @cut_off_micros AS is_mature
   FROM scored AS n
   LEFT JOIN scores AS s ON s.id = n.id AND s.day = n.day
 ),

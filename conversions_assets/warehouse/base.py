@@ -90,8 +90,12 @@ class Warehouse(Protocol):
     def frame(self, statement: Statement) -> "DataFrame":
         """Run a SELECT and return its rows by columns; equal texts are one object."""
 
-    def load(self, name: str, frame: "DataFrame") -> None:
-        """Make a temporary table of the session from a DataFrame, or replace it."""
+    def load(self, name: str, frame: "DataFrame", columns: Mapping[str, str]) -> None:
+        """Make a temporary table of the session from a DataFrame, or replace it.
+
+        Args:
+            columns: name -> BigQuery type; a column without a value does not tell its own.
+        """
 
     def transaction(self) -> AbstractContextManager[None]:
         """All statements inside commit together at the end, or none does.

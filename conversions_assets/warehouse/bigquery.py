@@ -20,6 +20,7 @@ from conversions_assets.warehouse.base import (
     WarehouseError,
     WarehouseFaultError,
 )
+from conversions_assets.warehouse.frames import typed
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -97,13 +98,14 @@ class BigQueryWarehouse:
         frame: DataFrame = self._rows(statement).to_arrow(create_bqstorage_client=False).to_pandas()
         return frame
 
-    def load(self, name: str, frame: "DataFrame") -> None:
+    def load(self, name: str, frame: "DataFrame", columns: Mapping[str, str]) -> None:
         from google.cloud.bigquery import LoadJobConfig
+        from pyarrow import parquet
 
         if self._session is None:
             self._run([Statement(exp.select("1"))])
         rows = io.BytesIO()
-        frame.to_parquet(rows, index=False)
+        parquet.write_table(typed(frame, columns), rows)
         config = LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_TRUNCATE", labels=self._labels)
         config.connection_properties = self._properties()
 

@@ -21,6 +21,7 @@ from conversions_assets.warehouse.base import (
     WarehouseLockedError,
 )
 from conversions_assets.warehouse.dialect import bigquery_type, to_duckdb
+from conversions_assets.warehouse.frames import typed
 from conversions_assets.warehouse.macros import missing_macros
 from conversions_assets.warehouse.rewrites.wildcards import expand_wildcards
 
@@ -112,10 +113,10 @@ class DuckDBWarehouse:
         frame: DataFrame = self._run(self._sql(statement.tree), statement.params, read)
         return frame
 
-    def load(self, name: str, frame: "DataFrame") -> None:
+    def load(self, name: str, frame: "DataFrame", columns: Mapping[str, str]) -> None:
         view = f"_{name}_frame"
         with self._faults():
-            self._connection.register(view, frame)
+            self._connection.register(view, typed(frame, columns))
         try:
             rows = exp.select("*").from_(exp.to_identifier(view))
             created = exp.Create(

@@ -148,7 +148,7 @@ class Crm:
         with self.warehouse(self.path) as session:
             create_conversion_tables(session, self.lead)
             session.create_table(self.deal.published, PUBLISHED)
-            session.create_table(self.deal.published_days, PUBLISHED_DAYS)
+            session.create_table(self.deal.published_days, PUBLISHED_DAYS, by_day=False)
             self.write(session, bind(Path(__file__).with_name("place.sql"), {}, asdict(self.days())))
 
     def write(self, session: Warehouse, statements: Sequence[Statement]) -> None:

@@ -37,10 +37,11 @@ def linked(
         made["created"] = pd.to_datetime(START) + pd.to_timedelta(
             [round(days * MICROS_PER_DAY) for days in made.pop("days")], unit="us"
         )
-        return made.astype({"id": "string", "user_id": "string"})
+        return made
 
-    session.load("some_leads", frame(leads, "id", "user_id", "days"))
-    session.load("some_targets", frame(targets, "id", "user_id", "days", "value").astype({"value": "float64"}))
+    columns = {"id": "STRING", "user_id": "STRING", "created": "TIMESTAMP"}
+    session.load("some_leads", frame(leads, "id", "user_id", "days"), columns)
+    session.load("some_targets", frame(targets, "id", "user_id", "days", "value"), columns | {"value": "FLOAT64"})
     params = {
         "cut_off": START + timedelta(days=until),
         "window_micros": window_days * MICROS_PER_DAY,

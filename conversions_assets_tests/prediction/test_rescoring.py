@@ -52,7 +52,7 @@ def score(crm: Crm, values: Mapping[str, float | None], model: str = "m1") -> No
     given = {"model": model, "now": crm.now}
     with crm.warehouse(crm.path) as session:
         create_tables(session, crm.lead)
-        session.load("known", known.astype({"id": "string", "value": "float64"}))
+        session.load("known", known, {"id": "STRING", "value": "FLOAT64"})
         for tree in parse_bigquery(SCORING):
             used = {parameter.name for parameter in tree.find_all(exp.Parameter)}
             crm.write(session, [Statement(tree, {name: value for name, value in given.items() if name in used})])

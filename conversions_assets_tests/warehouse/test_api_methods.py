@@ -51,7 +51,7 @@ def test_the_page_lists_the_methods_that_the_code_calls_and_what_its_statements_
     with called_methods() as called:
         shop.update(day("01-25"))
         with shop.open() as warehouse:
-            warehouse.load("fresh", pd.DataFrame({"id": ["a"]}))
+            warehouse.load("fresh", pd.DataFrame({"id": ["a"]}), {"id": "STRING"})
             [tree] = parse_bigquery("SELECT id FROM fresh")
             warehouse.describe(Statement(tree))
             assert list(warehouse.frame(Statement(tree))["id"]) == ["a"]

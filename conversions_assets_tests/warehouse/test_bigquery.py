@@ -88,8 +88,8 @@ def test_a_table_is_partitioned_by_day_and_clustered_by_id(
 
 def test_a_frame_goes_into_the_session_and_comes_back(warehouse: BigQueryWarehouse, client: EmulatedClient) -> None:
     frame = pd.DataFrame({"id": ["a", "b"], "value": [1.5, 2.0], "day": [date(2026, 1, 1), date(2026, 1, 2)]})
-    for size in (2, 1):
-        warehouse.load("fresh", frame.head(size))
+    for size in (2, 1, 0):
+        warehouse.load("fresh", frame.head(size), {"id": "STRING", "value": "FLOAT64", "day": "DATE"})
         read = warehouse.frame(bigquery("SELECT id, value, day FROM fresh ORDER BY id"))
         pd.testing.assert_frame_equal(read, frame.head(size), check_dtype=False)
     config = next(request.config for request in client.requests if "destination" in request.config)
