@@ -26,6 +26,7 @@ def some(targets: int, leads: int = 300, **columns: Any) -> tuple[list[dict[str,
 # --- R25: when there is nothing to predict from ---------------------------------------------------------------------
 
 
+@pytest.mark.both_engines
 def test_r25_without_a_published_target_leads_get_no_value(crm: Crm) -> None:
     ready(crm, [lead("a")], [])
     crm.query("DELETE FROM adjusted._deal_days")
