@@ -42,7 +42,7 @@ dev: home ## open the Dagster UI on http://127.0.0.1:3000
 # The tests' files lie in memory where there is room: hundreds of small databases wait for the disk otherwise.
 test: export PYTEST_DEBUG_TEMPROOT := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 8000000 ] 2>/dev/null && echo /dev/shm)
 test: .venv/.ready bigquery-emulator ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: lint types lint-sql ## ruff, mypy --strict, the SQL, and do all definitions load
 	$(BIN)/dg check defs
