@@ -19,7 +19,7 @@ from conversions_assets.warehouse.base import Job, Statement, Table, Warehouse, 
 from conversions_assets.warehouse.dialect import DialectError, parse_expression
 from conversions_assets.warehouse.script import bind
 
-ROWS = Path(__file__).with_name("rows.sql")
+ROWS, WINNERS = (Path(__file__).with_name(name) for name in ("rows.sql", "winners.sql"))
 ONE_DAY = timedelta(days=1)
 FAR = timedelta(days=36_500)
 
@@ -141,7 +141,6 @@ def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run
             "time_zone": conversion.project.timezone,
             "currencies": CURRENCIES,
             "max_id_length": MAX_ID_LENGTH,
-            "latest_wins": conversion.dedup == "latest",
         },
     )
     try:
@@ -150,7 +149,8 @@ def stage(warehouse: Warehouse, conversion: Conversion, wanted: Wanted, run: Run
         raise
     except (WarehouseError, DialectError) as error:
         raise _located(conversion.query, error) from error
-    _refuse_null_created(warehouse, conversion.query)
+    if _count_repeated(warehouse, conversion.query):
+        warehouse.execute(bind(WINNERS, {}, {"latest_wins": conversion.dedup == "latest"}))
     counted = wanted.ids is None and not wanted.open_ended
     unwanted = _count_unwanted(warehouse, conversion, asked) if counted else 0
     return Staged(frozenset(name.casefold() for name in asked.types), unwanted)
@@ -223,13 +223,19 @@ def _count_unwanted(warehouse: Warehouse, conversion: Conversion, asked: Asked) 
     return int(warehouse.query(Statement(counting, params))[0]["unwanted"])
 
 
-def _refuse_null_created(warehouse: Warehouse, query: Query) -> None:
-    counting = exp.select(exp.Count(this=exp.Star()).as_("empty")).from_("staged").where("created IS NULL")
-    empty = int(warehouse.query(Statement(counting))[0]["empty"])
-    if empty:
-        problem = f"R6: `created` is NULL in {empty} row{'s' if empty > 1 else ''}: the whole result is refused"
+def _count_repeated(warehouse: Warehouse, query: Query) -> int:
+    """How many ids have more than one row in a day. Refuses a NULL in `created`."""
+    empty, repeated = (
+        exp.Subquery(this=exp.select(exp.Count(this=exp.Star())).from_(table).where(*conditions)).as_(name)
+        for name, table, conditions in (("empty", "staged", ["created IS NULL"]), ("repeated", "repeated", []))
+    )
+    [found] = warehouse.query(Statement(exp.select(empty, repeated)))
+    if found["empty"]:
+        rows = f"{found['empty']} row{'s' if found['empty'] > 1 else ''}"
+        problem = f"R6: `created` is NULL in {rows}: the whole result is refused"
         fix = "leave these rows out with WHERE … IS NOT NULL, or choose a time column that is always filled"
         raise QueryError(at_column(query, "created", problem, fix))
+    return int(found["repeated"])
 
 
 def _with_clock(tree: exp.Query, now: datetime) -> exp.Query:
