@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from conversions_assets_tests.warehouse.emulated_client import Request
 
-DATASETS = ("conversions", "adjusted", "predicted", "shop", "hubspot", "crm", "fx")
+DATASETS = ("conversions", "adjusted", "predicted", "shop", "hubspot", "crm", "fx", "retail")
 
 
 class PrefixedDatasets(Client):
