@@ -20,7 +20,8 @@ MONTH = 30
 READS_PER_LOAD = 3
 """A complete CRM load is at most: a scan of the window, and a rerun in which both stations ask for the window."""
 TABLES_OF_SCAN, TABLES_OF_RERUN = 15, 125
-"""How often the statements of a scan and of a rerun name a table beside those of the query. A test counts them."""
+"""How often the statements of a scan and of a rerun name a table beside those of the query, where no id has
+several rows in a day. A test counts them."""
 
 
 @dataclass(frozen=True)
